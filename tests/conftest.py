@@ -1,0 +1,50 @@
+"""Pictures and data that several tests share. Nothing is downloaded: what is not installed or not there skips."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The development data: beside the repository, or where MANYFACES_DATA says."""
+    folder = Path(os.environ.get("MANYFACES_DATA") or REPOSITORY.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"{folder}: no development data there; set MANYFACES_DATA to the folder that holds it")
+    return folder
+
+
+@pytest.fixture
+def astronaut() -> npt.NDArray[np.uint8]:
+    """One smiling face, 512x512 RGB: a NASA portrait in the public domain."""
+    return _installed_picture("scikit-image", "data/astronaut.png")
+
+
+@pytest.fixture
+def hopper() -> npt.NDArray[np.uint8]:
+    """One earnest face, RGB: a portrait by the US Navy in the public domain."""
+    return _installed_picture("matplotlib", "mpl-data/sample_data/grace_hopper.jpg")
+
+
+def _installed_picture(distribution: str, ending: str) -> npt.NDArray[np.uint8]:
+    """A picture that an installed package carries, found through its file list, without importing the package."""
+    try:
+        listed = files(distribution) or []
+    except PackageNotFoundError:
+        pytest.skip(f"{distribution} is not installed; it carries the picture {ending}")
+    for entry in listed:
+        if entry.as_posix().endswith(ending):
+            encoded = np.fromfile(str(entry.locate()), np.uint8)
+            picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+            assert picture is not None, f"{entry} cannot be decoded"
+            return np.asarray(picture[:, :, ::-1].copy(), np.uint8)
+    pytest.skip(f"this version of {distribution} carries no {ending}")
