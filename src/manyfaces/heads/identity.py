@@ -1,0 +1,32 @@
+"""Whose face it is, as a unit vector: faces of one person point the same way."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from manyfaces.card import InputSpec
+from manyfaces.heads.batches import in_batches
+from manyfaces.runtime import Network
+from manyfaces.types import Crops, Embeddings
+from manyfaces.weights import Weights
+
+OUTPUT = "fc1"
+LENGTH = 128
+
+
+class IdentityHead:
+    """A `Head[Embeddings]` over SFace."""
+
+    def __init__(self, network: Network, weights: Weights) -> None:
+        self._network = network
+        self._spec = weights.card.input
+        self._model = weights.identifier
+
+    @property
+    def spec(self) -> InputSpec:
+        return self._spec
+
+    def __call__(self, crops: Crops, /) -> Embeddings:
+        vectors = in_batches(self._network, crops.pixels, OUTPUT, LENGTH)
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return Embeddings(vectors / np.maximum(lengths, 1e-9), self._model)
