@@ -1,8 +1,8 @@
 """From five landmarks to the crop a network was trained on: one function for every head.
 
 Landmarks are fitted to the template of the model's card by the similarity transform (turn, scale, shift) of least
-squares, after Umeyama, "Least-squares estimation of transformation parameters between two point patterns" (1991). In the
-plane it has a closed form, so all faces are solved at once.
+squares, after Umeyama, "Least-squares estimation of transformation parameters between two point patterns" (1991). In
+the plane it has a closed form, so all faces are solved at once.
 """
 
 from __future__ import annotations
@@ -53,14 +53,15 @@ def _level(matrix: Floats) -> int:
 
 def _halved(image: Pixels) -> Pixels:
     height, width = image.shape[:2]
-    return cv2.resize(image, (max(width // 2, 1), max(height // 2, 1)), interpolation=cv2.INTER_AREA)
+    smaller = cv2.resize(image, (max(width // 2, 1), max(height // 2, 1)), interpolation=cv2.INTER_AREA)
+    return np.asarray(smaller, np.uint8)
 
 
 def _at_level(matrix: Floats, level: int) -> Floats:
     """The same transform, reading from a picture halved `level` times; pixel centres lie at half coordinates."""
     factor = 2.0**level
     shift = (factor - 1) / 2
-    scaled = matrix.copy()
+    scaled: Floats = matrix.copy()
     scaled[:, 2] += matrix[:, :2] @ np.array([shift, shift], np.float32)
     scaled[:, :2] *= factor
     return scaled

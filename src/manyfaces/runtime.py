@@ -1,8 +1,8 @@
 """Runs networks. The only file that knows an inference library.
 
-A `Network` takes a batch of pictures as they are (uint8, n x height x width x channels, RGB or grey) and gives the named
-outputs as float32 arrays. Channel order, mean and scale come from the model's card and are done here, inside the graph
-where the library can.
+A `Network` takes a batch of pictures as they are (uint8, n x height x width x channels, RGB or grey) and gives the
+named outputs as float32 arrays. Channel order, mean and scale come from the model's card and are done here, inside the
+graph where the library can.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 import onnx
 import openvino
+from google.protobuf.message import DecodeError
 from onnx import helper, numpy_helper
 from openvino import preprocess
 
 from manyfaces.card import InputSpec
 from manyfaces.errors import MissingExtra, UsageError, WeightsError
 from manyfaces.types import Floats, Pixels
-from manyfaces.weights import Weights
 
 Library = Literal["openvino", "onnxruntime"]
 Precision = Literal["auto", "f32"]
@@ -53,16 +53,16 @@ class Network(Protocol):
     def __call__(self, pixels: Pixels, /) -> Outputs: ...
 
 
-def load_network(weights: Weights, runtime: Runtime) -> Network:
-    """Make a model ready to run; the batch size, and where the card leaves it open the picture size, may vary."""
+def load_network(content: bytes, spec: InputSpec, runtime: Runtime) -> Network:
+    """Make an ONNX model ready to run; the batch size, and where `spec` leaves it open the picture size, may vary."""
     try:
-        graph = prepared(onnx.load_from_string(weights.content), weights.card.input)
+        graph = prepared(onnx.load_from_string(content), spec)
         if runtime.library == "onnxruntime":
-            return _OnnxRuntimeNetwork(graph, weights.card.input, runtime)
-        return _OpenVinoNetwork(graph, weights.card.input, runtime)
-    except (RuntimeError, ValueError, KeyError) as error:
+            return _OnnxRuntimeNetwork(graph, spec, runtime)
+        return _OpenVinoNetwork(graph, spec, runtime)
+    except (RuntimeError, ValueError, KeyError, DecodeError) as error:
         first_line = str(error).strip().splitlines()[0]
-        raise WeightsError(f"{weights.path}: {runtime.library} cannot run this model ({first_line})") from error
+        raise WeightsError(f"{runtime.library} cannot run this model ({first_line}); export it again") from error
 
 
 def installed_libraries() -> dict[str, str]:
@@ -82,7 +82,8 @@ def prepared(model: onnx.ModelProto, spec: InputSpec) -> onnx.ModelProto:
     """The same network with plain float weights and a free batch size.
 
     The zoo's block-quantised files store weights as blocks of int8 that OpenVINO refuses, list weights as inputs, and
-    fix the batch at one, also inside reshapes. PRelu becomes x * slope + Relu(x) * (1 - slope), twice as fast in ONNX Runtime.
+    fix the batch at one, also inside reshapes. PRelu becomes x * slope + Relu(x) * (1 - slope), twice as fast in ONNX
+    Runtime.
     """
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     nodes: list[onnx.NodeProto] = []
@@ -112,7 +113,8 @@ def _dequantized(node: onnx.NodeProto, constants: dict[str, Any]) -> Floats:
             return blocks
         return np.take(np.repeat(blocks, block, axis=axis), range(value.shape[axis]), axis=axis)
 
-    return ((value.astype(np.float32) - spread(zero).astype(np.float32)) * spread(scale)).astype(np.float32)
+    plain: Floats = ((value.astype(np.float32) - spread(zero).astype(np.float32)) * spread(scale)).astype(np.float32)
+    return plain
 
 
 def _reshape_any_batch(node: onnx.NodeProto, constants: dict[str, Any]) -> onnx.NodeProto:
@@ -209,7 +211,7 @@ class _OnnxRuntimeNetwork:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = runtime.threads
-        # Threads that spin while they wait take the other stages' processor time: off, this machine was 1.6 times faster.
+        # Threads that spin while they wait take the other stages' processor time: off is 1.6 times faster.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(
             graph.SerializeToString(), options, providers=["CPUExecutionProvider"]

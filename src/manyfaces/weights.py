@@ -75,4 +75,4 @@ def locate(card: ModelCard) -> Path:
 
 
 def _packaged(name: str) -> Path:
-    return Path(str(resources.files("manyfaces").joinpath("models", name)))
+    return Path(str(resources.files("manyfaces") / "models" / name))

@@ -1,8 +1,8 @@
 """From the numbers a detection network puts out to boxes: decoding and non-maximum suppression, both ours.
 
 YuNet divides the picture into cells of 8, 16 and 32 pixels. For every cell it gives the probability of a face (the
-geometric mean of two outputs), the box as an offset from the cell and a logarithm of its size, and five points. See Wu et
-al., "YuNet: A Tiny Millisecond-level Face Detector" (2023).
+geometric mean of two outputs), the box as an offset from the cell and a logarithm of its size, and five points. See Wu
+et al., "YuNet: A Tiny Millisecond-level Face Detector" (2023).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def concatenate(parts: list[Detections]) -> Detections:
 
 
 def suppress(detections: Detections, overlap: float) -> Detections:
-    """Of boxes that share more than `overlap` (intersection over union) keep the one with the best score; best first."""
+    """Of boxes that share more than `overlap` (intersection over union) keep the one of best score; best first."""
     order = np.argsort(-detections.scores, kind="stable")
     return detections[order[_survivors(detections.boxes[order], overlap)]]
 

@@ -1,4 +1,5 @@
-"""The Haar cascade of 2001, for comparison: what the tutorials use. It misses many faces of a crowd and all turned ones.
+"""The Haar cascade of 2001, for comparison: what the tutorials use. It misses many faces of a crowd and all turned
+ones.
 
 OpenCV 4 carries it; OpenCV 5 dropped it.
 """
@@ -27,7 +28,7 @@ class HaarCascade:
                 f"the installed OpenCV {cv2.__version__} no longer carries the Haar cascade; use --detector yunet, "
                 "or run  pip install 'opencv-python-headless<5'"
             )
-        path = Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
+        path = Path(cv2.__file__).with_name("data") / "haarcascade_frontalface_default.xml"
         self._cascade = cv2.CascadeClassifier(str(path))
         self._smallest = (max(round(min_face), 20),) * 2
         self._largest = (0, 0) if max_face == float("inf") else (round(max_face),) * 2

@@ -49,14 +49,17 @@ class View:
         part = image[self.top : self.top + self.height, self.left : self.left + self.width]
         if self.shown_size == (self.width, self.height):
             return part
-        return cv2.resize(part, self.shown_size, interpolation=cv2.INTER_AREA if self.scale < 1 else cv2.INTER_LINEAR)
+        shrinking = self.scale < 1
+        resized = cv2.resize(part, self.shown_size, interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
+        return np.asarray(resized, np.uint8)
 
 
 def plan_views(width: int, height: int, reach: Reach, min_face: float, max_face: float) -> list[View]:
     """The views that together find every face of min_face to max_face pixels in a picture of this size."""
     scale = _first_scale(reach, min_face)
     biggest = min(max_face, min(width, height))
-    smallest, views = min_face, []
+    smallest = min_face
+    views: list[View] = []
     while True:
         tiled = max(width, height) * scale > reach.side
         largest = (_overlap(reach) if tiled else reach.largest) / scale
@@ -72,8 +75,8 @@ def _first_scale(reach: Reach, min_face: float) -> float:
 
 
 def _overlap(reach: Reach) -> int:
-    """How far tiles share their edges, in shown pixels: a face up to this size lies whole in one of them. Three times what
-    the next level needs to see it, so that no size falls between the two."""
+    """How far tiles share their edges, in shown pixels: a face up to this size lies whole in one of them. Three times
+    what the next level needs to see it, so that no size falls between the two."""
     return int(3 * STEP * reach.smallest)
 
 

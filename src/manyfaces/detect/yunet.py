@@ -38,9 +38,7 @@ class Wanted:
         if not 0 < self.threshold < 1:
             raise UsageError(f"score threshold {self.threshold}: must lie between 0 and 1")
         if not (0 < self.min_face < float("inf") and self.min_face <= self.max_face):
-            raise UsageError(
-                f"face sizes {self.min_face} to {self.max_face}: must be positive, and the smallest not above the largest"
-            )
+            raise UsageError(f"face sizes {self.min_face} to {self.max_face}: must be positive, smallest first")
 
 
 class YuNet:
@@ -61,7 +59,7 @@ class YuNet:
             size = max(self._batch_pixels // (padded[0] * padded[1]), 1)
             for start in range(0, len(group), size):
                 self._look(images, group[start : start + size], padded, found)
-        return [self._merged(parts, image) for parts, image in zip(found, images, strict=True)]
+        return [self._merged(parts) for parts in found]
 
     def _look(
         self,
@@ -81,7 +79,7 @@ class YuNet:
             seen = suppress(decode(outputs, item, width, self._wanted.threshold), OVERLAP)
             found[which].append(_answer(seen, view, images[which]))
 
-    def _merged(self, parts: list[Detections], image: Pixels) -> Detections:
+    def _merged(self, parts: list[Detections]) -> Detections:
         everything = suppress(concatenate(parts), OVERLAP)
         sides = np.minimum(*(everything.boxes[:, 2:] - everything.boxes[:, :2]).T)
         return everything[(sides >= self._wanted.min_face) & (sides <= self._wanted.max_face)]
@@ -112,9 +110,10 @@ def _cut_by_tile(boxes: Floats, view: View, image: Pixels) -> npt.NDArray[np.boo
     edge = 2 / view.scale
     height, width = image.shape[:2]
     right, bottom = view.left + view.width, view.top + view.height
-    return (
+    cut: npt.NDArray[np.bool_] = (
         ((boxes[:, 0] < view.left + edge) & (view.left > 0))
         | ((boxes[:, 1] < view.top + edge) & (view.top > 0))
         | ((boxes[:, 2] > right - edge) & (right < width))
         | ((boxes[:, 3] > bottom - edge) & (bottom < height))
     )
+    return cut

@@ -8,19 +8,18 @@ from manyfaces.card import InputSpec
 from manyfaces.heads.batches import in_batches
 from manyfaces.runtime import Network
 from manyfaces.types import Crops, Embeddings
-from manyfaces.weights import Weights
 
 OUTPUT = "fc1"
 LENGTH = 128
 
 
 class IdentityHead:
-    """A `Head[Embeddings]` over SFace."""
+    """A `Head[Embeddings]` over SFace; `model` names the very weights, so that only equal ones are compared."""
 
-    def __init__(self, network: Network, weights: Weights) -> None:
+    def __init__(self, network: Network, spec: InputSpec, model: str) -> None:
         self._network = network
-        self._spec = weights.card.input
-        self._model = weights.identifier
+        self._spec = spec
+        self._model = model
 
     @property
     def spec(self) -> InputSpec:
