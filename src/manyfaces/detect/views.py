@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from manyfaces.types import Pixels
+from manyfaces.types import Floats, Pixels
 
 STEP = 4
 """Between two levels. A detector's sure range spans a factor of 25, so neighbouring levels overlap generously."""
@@ -67,6 +67,21 @@ def plan_views(width: int, height: int, reach: Reach, min_face: float, max_face:
             return [*views, *_cover(width, height, scale, reach, smallest, max_face)]
         views += _cover(width, height, scale, reach, smallest, largest)
         smallest, scale = largest / 2, scale / STEP
+
+
+def closer_views(centres: Floats, width: int, height: int, side: int, scale: float, reach: Reach) -> list[View]:
+    """Square windows, enlarged, that together hold all these places well inside; each centre opens a window unless an
+    earlier one shows it already."""
+    side = min(side, width, height)
+    views: list[View] = []
+    waiting = centres
+    while len(waiting):
+        left, top = np.clip(np.round(waiting[0] - side / 2), 0, (width - side, height - side)).astype(int).tolist()
+        views.append(View(left, top, side, side, scale, 0, 3 * reach.smallest))
+        inside = np.abs(waiting - (left + side / 2, top + side / 2)).max(axis=1) < side / 2 - 2 * reach.smallest
+        inside[0] = True
+        waiting = waiting[~inside]
+    return views
 
 
 def _first_scale(reach: Reach, min_face: float) -> float:

@@ -1,0 +1,144 @@
+"""`manyfaces models` and `manyfaces doctor`: what is installed, where it comes from, and what is wrong."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from manyfaces.cli.outcome import DONE, NOTHING_DONE
+from manyfaces.errors import ManyfacesError
+from manyfaces.options import default_gallery
+
+app = typer.Typer(no_args_is_help=True, help="The networks: where they come from, their hashes and terms.")
+
+EXTRAS = {
+    "parquet": "pyarrow",
+    "onnxruntime": "onnxruntime",
+    "train": "torch",
+    "serve": "fastapi",
+    "cluster": "ray",
+    "litert": "ai_edge_litert",
+    "keras": "keras",
+}
+"""Each extra and the module that shows whether it is installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at: whether it is well, what was seen, and how to mend it."""
+
+    name: str
+    well: bool
+    seen: str
+    mend: str = ""
+
+
+@app.command("list")
+def list_models() -> None:
+    """Every network that is used unless told otherwise, with its terms."""
+    from manyfaces.weights import PACKAGED, find
+
+    table = Table("model", "task", "terms", "trained by", "SHA-256", "file")
+    for name in PACKAGED:
+        card, path = find(name)
+        table.add_row(card.name, card.task, card.licence, card.trained_by, card.sha256[:12], path.name)
+    _console().print(table)
+
+
+@app.command("check")
+def check_models() -> None:
+    """Compare every model file with its card and run it once."""
+    _report([_looked_at(name, _check(name)) for name in _packaged()])
+
+
+def doctor() -> None:
+    """What is installed, what is missing or wrong, and how to mend it."""
+    findings = [*_machine(), *(_looked_at(name, _check(name)) for name in _packaged()), *_extras(), _gallery()]
+    _report(findings)
+
+
+def _packaged() -> tuple[str, ...]:
+    from manyfaces.weights import PACKAGED
+
+    return PACKAGED
+
+
+def _check(name: str) -> Callable[[], str]:
+    def run() -> str:
+        import numpy as np
+
+        from manyfaces.runtime import Runtime, load_network
+        from manyfaces.weights import load
+
+        weights = load(name)
+        spec = weights.card.input
+        blank = np.zeros((1, spec.height or 64, spec.width or 64, spec.depth), np.uint8)
+        load_network(weights.content, spec, Runtime(precision="f32"))(blank)
+        return f"{weights.card.name}, {len(weights.content):,} bytes, {weights.card.licence}, hash right, runs"
+
+    return run
+
+
+def _looked_at(name: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, True, look())
+    except ManyfacesError as error:
+        return Finding(name, False, "cannot be used", str(error))
+
+
+def _machine() -> Iterator[Finding]:
+    import cv2
+
+    from manyfaces.runtime import installed_libraries
+
+    yield Finding("manyfaces", True, f"{metadata.version('manyfaces')} on Python {platform.python_version()}")
+    yield Finding("processor", True, f"{_processor()}, {len(os.sched_getaffinity(0))} cores for this process")
+    for library, version in installed_libraries().items():
+        yield Finding(library, True, version)
+    text = "draws every script" if hasattr(cv2, "FontFace") else "draws names without accents; version 5 draws them all"
+    haar = "carries the Haar cascade" if hasattr(cv2, "CascadeClassifier") else "no longer carries the Haar cascade"
+    yield Finding("opencv", True, f"{cv2.__version__}: {text}, {haar}")
+    free = shutil.disk_usage(Path.cwd()).free // 2**20
+    mend = "" if free > 200 else "free some disk before long work"
+    yield Finding("disk", free > 200, f"{free:,} MB free here", mend)
+
+
+def _processor() -> str:
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _extras() -> Iterator[Finding]:
+    for extra, module in EXTRAS.items():
+        there = find_spec(module) is not None
+        yield Finding(f"[{extra}]", True, "installed" if there else f"not installed: pip install 'manyfaces[{extra}]'")
+
+
+def _gallery() -> Finding:
+    path = default_gallery()
+    return Finding("gallery", True, str(path) if path.exists() else f"none yet; people add makes {path}")
+
+
+def _console() -> Console:
+    return Console(width=None if Console().is_terminal else 200)
+
+
+def _report(findings: list[Finding]) -> None:
+    table = Table("", "part", "seen")
+    for finding in findings:
+        table.add_row("[green]ok[/]" if finding.well else "[red]no[/]", finding.name, finding.mend or finding.seen)
+    _console().print(table)
+    raise typer.Exit(DONE if all(finding.well for finding in findings) else NOTHING_DONE)

@@ -1,0 +1,42 @@
+"""What became of the inputs, and the exit status that says it."""
+
+from __future__ import annotations
+
+import typer
+
+from manyfaces.types import FrameResult
+
+DONE, SOME_FAILED, WRONG_USAGE, NOTHING_DONE, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+def complain(sentence: str) -> None:
+    """One sentence to standard error, on one line of its own."""
+    typer.echo(f"manyfaces: {' '.join(sentence.split())}", err=True)
+
+
+class Outcome:
+    """Counts what was done and names every input that failed, once."""
+
+    def __init__(self) -> None:
+        self._done = 0
+        self._failed: set[str] = set()
+
+    def failed(self, name: str, reason: object) -> None:
+        if name not in self._failed:
+            complain(str(reason) if str(reason).startswith(name) else f"{name}: {reason}")
+        self._failed.add(name)
+
+    def done(self) -> None:
+        self._done += 1
+
+    def count(self, result: FrameResult) -> None:
+        if result.error:
+            self.failed(result.stream, result.error)
+        else:
+            self.done()
+
+    @property
+    def status(self) -> int:
+        if not self._failed:
+            return DONE
+        return SOME_FAILED if self._done else NOTHING_DONE

@@ -1,0 +1,49 @@
+"""What a user may choose, once: the command line's flags and the server's settings are made from this dataclass."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from manyfaces.errors import UsageError
+
+
+def choice(default: Any, explanation: str, flag: str = "") -> Any:
+    """A field of `Options`: its default, what it means, and how its flag is spelled where the name does not say."""
+    return field(default=default, metadata={"explanation": explanation, "flag": flag})
+
+
+def default_gallery() -> Path:
+    """Where people are kept unless told otherwise: MANYFACES_GALLERY, else a folder of the user's own."""
+    named = os.environ.get("MANYFACES_GALLERY")
+    home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return Path(named) if named else home / "manyfaces" / "people.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How faces are found and read. Every field has a default that suits pictures, videos and crowds."""
+
+    detector: str = choice("yunet", "yunet, or haar for comparison with old tutorials")
+    threshold: float = choice(0.6, "report faces with at least this detection score, 0 to 1")
+    min_face: float = choice(8.0, "smallest face to report, in pixels of the shorter side of its box")
+    max_face: float = choice(float("inf"), "largest face to report, in pixels")
+    emotion: bool = choice(True, "read the expression of each face", flag="--emotion/--no-emotion")
+    identity: bool = choice(True, "compare each face with the people of the gallery", flag="--identity/--no-identity")
+    emotion_model: str = choice("default", "an emotion network of your own: its .onnx file, the card beside it")
+    gallery: Path | None = choice(None, "the file with your people; without it the default gallery, if there is one")
+    runtime: str = choice("openvino", "openvino, or onnxruntime where it is installed")
+    precision: str = choice("auto", "auto: what the processor does fastest; f32: the same figures on every machine")
+    threads: int = choice(0, "threads of the networks; 0 lets the runtime choose")
+
+    def __post_init__(self) -> None:
+        if self.detector not in ("yunet", "haar"):
+            raise UsageError(f"detector {self.detector!r}: known are yunet and haar")
+        if not self.emotion and not self.identity and self.emotion_model != "default":
+            raise UsageError("an emotion model was named, but the emotion head is switched off; drop one of the two")
+
+    @property
+    def gallery_path(self) -> Path:
+        return self.gallery or default_gallery()

