@@ -1,1 +1,61 @@
-"""placeholder while the house is being built: the door comes with api.py"""
+"""Every face of a picture, a video or a live camera: found, followed, its expression and its name.
+
+    import manyfaces as mf
+
+    for result in mf.analyze("party.mp4"):
+        for face in result.faces:
+            print(face.track, face.emotion, face.identity)
+
+Importing the package loads NumPy and the standard library only; the rest is loaded when a door is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from manyfaces.errors import (
+    EnrolmentRefused,
+    GalleryError,
+    InputError,
+    ManyfacesError,
+    MissingExtra,
+    OutputError,
+    UsageError,
+    WeightsError,
+)
+from manyfaces.options import Options
+from manyfaces.types import Face, FrameResult
+
+if TYPE_CHECKING:
+    from manyfaces.api import Gallery, analyze, identify, verify
+
+_DOORS = ("Gallery", "analyze", "identify", "verify")
+
+__all__ = [
+    "EnrolmentRefused",
+    "Face",
+    "FrameResult",
+    "Gallery",
+    "GalleryError",
+    "InputError",
+    "ManyfacesError",
+    "MissingExtra",
+    "Options",
+    "OutputError",
+    "UsageError",
+    "WeightsError",
+    "analyze",
+    "identify",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _DOORS:
+        return getattr(import_module("manyfaces.api"), name)
+    raise AttributeError(f"module 'manyfaces' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_DOORS])

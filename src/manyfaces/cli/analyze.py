@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +13,8 @@ import typer
 from manyfaces.cli.options import with_options
 from manyfaces.cli.outcome import Outcome
 from manyfaces.cli.progress import Steps
-from manyfaces.errors import InputError, UsageError
+from manyfaces.cli.summary import Summary
+from manyfaces.errors import InputError
 from manyfaces.options import Options
 
 if TYPE_CHECKING:
@@ -44,3 +47,59 @@ def analyze(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
 ) -> None:
     """Find, follow and read every face; write a row per frame."""
+    from manyfaces.api import look
+    from manyfaces.sources import expected_frames
+
+    outcome = Outcome()
+    names = _expanded(inputs, outcome)
+    sinks = _sinks(output or [], annotate, report, _how(options))
+    summary = Summary()
+    with sinks as sink, Steps("frames", expected_frames(names, max_frames), quiet) as steps:
+        for frame, result in look(names, options, live=live, max_frames=max_frames):
+            sink.write(frame, result)
+            outcome.count(result)
+            summary.count(result)
+            steps.advance()
+    if not quiet:
+        summary.show()
+    raise typer.Exit(outcome.status)
+
+
+def _expanded(inputs: Sequence[str], outcome: Outcome) -> list[str]:
+    """Each input unfolded by itself, so that one that does not exist does not stop the others."""
+    from manyfaces.sources import expand
+
+    names: list[str] = []
+    for name in inputs:
+        try:
+            names += expand([name])
+        except InputError as error:
+            outcome.failed(name, error)
+    return names
+
+
+def _sinks(output: Sequence[Path], annotate: Path | None, report: Path | None, made: dict[str, str]) -> Sink:
+    """Everything that was asked for; rows go to standard output where nothing was and nobody looks at a terminal."""
+    from manyfaces.sinks import JsonLinesStream, Report, Tee, open_annotated, open_table
+
+    sinks: list[Sink] = [open_table(path) for path in output]
+    if not output and not sys.stdout.isatty():
+        sinks.append(JsonLinesStream(sys.stdout.buffer))
+    if annotate:
+        sinks.append(open_annotated(annotate))
+    if report:
+        sinks.append(Report(report, made))
+    return Tee(sinks)
+
+
+def _how(options: Options) -> dict[str, str]:
+    """How the results come about, for the report."""
+    from manyfaces.weights import find
+
+    models = [find(name)[0] for name in ("yunet", "sface", "emotion")]
+    changed = {name: value for name, value in asdict(options).items() if value != getattr(Options(), name)}
+    return {
+        "made by": f"manyfaces {version('manyfaces')}",
+        "models": ", ".join(f"{card.name} ({card.licence})" for card in models),
+        "options": ", ".join(f"{name} {value}" for name, value in changed.items()) or "defaults",
+    }

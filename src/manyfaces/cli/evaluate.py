@@ -1,0 +1,142 @@
+"""`manyfaces evaluate`: honest figures, as a table and with --json as a file."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from manyfaces.cli.options import with_options
+from manyfaces.cli.progress import Steps
+from manyfaces.errors import InputError, OutputError, UsageError
+from manyfaces.options import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from manyfaces.evaluate.pairs import Pair
+    from manyfaces.evaluate.portraits import Portraits
+    from manyfaces.types import Floats
+
+app = typer.Typer(no_args_is_help=True, help="Honest figures for every part, as a table and as JSON.")
+
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the same figures to this file.")]
+Truth = Annotated[Path, typer.Option(help="The truth: a .truth.json of a clip, or for pictures {file: [[x1, y1, x2, y2]]}.")]
+
+
+@app.command()
+@with_options
+def verification(
+    options: Options,
+    pairs: Annotated[Path, typer.Option(help="Pairs in the format of LFW's pairs.txt.")],
+    images: Annotated[Path, typer.Option(help="The folder with a folder of photos per person.")],
+    json_file: JsonFile = None,
+) -> None:
+    """Same person or not, from the raw pictures; an undetected face counts as wrong."""
+    import numpy as np
+
+    from manyfaces.evaluate.pairs import read_pairs
+    from manyfaces.evaluate.verification import verification_score
+
+    listed = read_pairs(pairs, images)
+    portraits = _portraits(sorted({photo for pair in listed for photo in (pair.first, pair.second)}), options)
+    similarities, found = _compared(listed, portraits)
+    score = verification_score(
+        similarities, np.array([pair.same for pair in listed]), np.array([pair.fold for pair in listed]), found
+    )
+    _show({**asdict(score), "undetected": portraits.undetected}, json_file)
+
+
+@app.command("pairs")
+def draw_pairs(
+    images: Annotated[Path, typer.Option(help="The folder with a folder of photos per person, NAME/NAME_0001.jpg.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where the pairs go.")],
+    folds: Annotated[int, typer.Option(min=1)] = 10,
+    per_fold: Annotated[int, typer.Option(min=1, help="Pairs of each kind in a fold.")] = 300,
+    seed: int = 0,
+) -> None:
+    """Draw pairs of photos for `evaluate verification`: as many of one person as of two."""
+    from manyfaces.evaluate.pairs import draw_pairs, write_pairs
+
+    pairs = draw_pairs(images, folds, per_fold, seed)
+    with _writing(output):
+        write_pairs(pairs, output)
+    typer.echo(f"{output}: {len(pairs)} pairs in {folds} folds")
+
+
+@app.command()
+@with_options
+def identity(
+    options: Options,
+    data: Annotated[Path, typer.Option(help="A folder of photos per person; exact duplicates are left out.")],
+    splits: Annotated[int, typer.Option(min=1, help="Random stratified 80:20 splits.")] = 20,
+    seed: int = 0,
+    json_file: JsonFile = None,
+) -> None:
+    """The nearest enrolled face over random splits, and strangers against a calibrated gallery."""
+    from manyfaces.build import calibrated_identifier
+    from manyfaces.evaluate.identity import identity_score, photos_by_folder
+
+    photos = photos_by_folder(data)
+    people = [name for name, paths in photos.items() for _ in paths]
+    portraits = _portraits([path for paths in photos.values() for path in paths], options)
+    score = identity_score(portraits, people, splits, seed, calibrated_identifier)
+    _show({**asdict(score), "pictures": len(people), "people": len(photos)}, json_file)
+
+
+def _portraits(paths: list[Path], options: Options) -> Portraits:
+    from dataclasses import replace
+
+    from manyfaces.build import build_stages
+    from manyfaces.evaluate.portraits import read_portraits
+
+    stages = build_stages(replace(options, emotion=False, identity=True))
+    with Steps("photos", len(paths)) as steps:
+        return read_portraits(paths, stages, steps.advance)
+
+
+def _compared(listed: list[Pair], portraits: Portraits) -> tuple[Floats, Any]:
+    """Cosine similarity of every pair, and whether both faces were found."""
+    import numpy as np
+
+    place = {path: number for number, path in enumerate(portraits.paths)}
+    first = np.array([place[pair.first] for pair in listed])
+    second = np.array([place[pair.second] for pair in listed])
+    vectors = portraits.embeddings.vectors
+    return (vectors[first] * vectors[second]).sum(axis=1), portraits.found[first] & portraits.found[second]
+
+
+def _show(figures: dict[str, Any], json_file: Path | None) -> None:
+    """A table of the figures; lists are counted there and whole in the file."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("figure", "value")
+    for name, value in _flattened(figures):
+        table.add_row(name, value)
+    Console().print(table)
+    if json_file:
+        with _writing(json_file):
+            json_file.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _flattened(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            yield from ((f"{name} {key}", text) for key, text in _flattened(value))
+        elif isinstance(value, list):
+            yield name, str(len(value))
+        else:
+            yield name, f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{path}: cannot write ({error.strerror}); choose another place") from None
