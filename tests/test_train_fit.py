@@ -1,0 +1,189 @@
+"""The training loop: repeatable, stopped and resumed without a trace, and never without a usable checkpoint."""
+
+from __future__ import annotations
+
+import copy
+import csv
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs the extra manyfaces[train]")
+
+from torch import Tensor, nn  # noqa: E402  (only where torch is)
+
+from manyfaces.train.data import DataError  # noqa: E402
+from manyfaces.train.fit import Plan, Progress, fit, rate_at, read_checkpoint  # noqa: E402
+
+PLAN = Plan(epochs=4, batch=8, rate=0.05, warmup=0.5, cooling=0.25, average=0.9, seed=3)
+
+
+class Line:
+    """A lesson in miniature: learn a plane from noisy points, with dropout's kind of randomness in the loss."""
+
+    def __init__(self) -> None:
+        generator = torch.Generator().manual_seed(1)
+        self.points = torch.randn(40, 3, generator=generator)
+        self.values = self.points @ torch.tensor([[1.0], [-2.0], [0.5]])
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def loss(self, network: nn.Module, which: Tensor, /) -> Tensor:
+        noise = torch.randn(len(which), 3) * 0.01
+        return ((network(self.points[which] + noise) - self.values[which]) ** 2).mean()
+
+    def score(self, network: nn.Module, /) -> dict[str, float]:
+        with torch.no_grad():
+            return {"accuracy": -float(((network(self.points) - self.values) ** 2).mean())}
+
+
+class Interrupted(Line):
+    """Somebody presses Ctrl-C during the third epoch."""
+
+    steps = 0
+
+    def loss(self, network: nn.Module, which: Tensor, /) -> Tensor:
+        self.steps += 1
+        if self.steps == 2 * 5 + 3:
+            raise KeyboardInterrupt
+        return super().loss(network, which)
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Dropout(0.1), nn.Linear(4, 1))
+
+
+def weights_in(folder: Path) -> dict[str, Tensor]:
+    weights: dict[str, Tensor] = read_checkpoint(folder / "best.pt")
+    return weights
+
+
+def without_seconds(log: list[dict[str, float]]) -> list[dict[str, float]]:
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in log]
+
+
+def assert_equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_it_learns(tmp_path: Path) -> None:
+    before = Line().score(network().eval())["accuracy"]
+    log = fit(network(), Line(), Plan(epochs=20, batch=8, rate=0.05, average=0.9), tmp_path)
+    assert log[-1]["accuracy"] > before / 4
+
+
+def test_equal_seeds_give_equal_weights_whatever_was_drawn_before(tmp_path: Path) -> None:
+    one, other = network(), network()
+    fit(one, Line(), PLAN, tmp_path / "one")
+    torch.rand(7)
+    fit(other, Line(), PLAN, tmp_path / "other")
+    assert_equal(one.state_dict(), other.state_dict())
+
+
+def test_it_leaves_the_callers_randomness_alone(tmp_path: Path) -> None:
+    trained = network()
+    torch.manual_seed(5)
+    fit(trained, Line(), PLAN, tmp_path)
+    after = torch.rand(1)
+    torch.manual_seed(5)
+    assert torch.equal(after, torch.rand(1))
+
+
+def test_interrupted_and_resumed_is_the_same_as_never_interrupted(tmp_path: Path) -> None:
+    whole, parts = network(), network()
+    log = fit(whole, Line(), PLAN, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        fit(parts, Interrupted(), PLAN, tmp_path / "parts")
+    fresh = network()
+    resumed_log = fit(fresh, Line(), PLAN, tmp_path / "parts", resume=True)
+    assert_equal(whole.state_dict(), fresh.state_dict())
+    assert_equal(weights_in(tmp_path / "whole"), weights_in(tmp_path / "parts"))
+    assert without_seconds(log) == without_seconds(resumed_log)
+
+
+def test_ctrl_c_in_the_first_epoch_still_leaves_checkpoints(tmp_path: Path) -> None:
+    impatient = Interrupted()
+    impatient.steps = 2 * 5
+    with pytest.raises(KeyboardInterrupt):
+        fit(network(), impatient, PLAN, tmp_path)
+    assert weights_in(tmp_path).keys() == network().state_dict().keys()
+    assert len(fit(network(), Line(), PLAN, tmp_path, resume=True)) == PLAN.epochs
+
+
+def test_a_finished_training_has_nothing_to_resume(tmp_path: Path) -> None:
+    log = fit(network(), Line(), PLAN, tmp_path)
+    assert fit(network(), Line(), PLAN, tmp_path, resume=True) == log
+
+
+def test_the_best_epoch_is_kept_not_the_last(tmp_path: Path) -> None:
+    class Fading(Line):
+        """A network that is best after its second epoch."""
+
+        epochs = 0
+        best: dict[str, Tensor]
+
+        def score(self, network: nn.Module, /) -> dict[str, float]:
+            self.epochs += 1
+            if self.epochs == 2:
+                self.best = copy.deepcopy(network.state_dict())
+            return {"accuracy": 1.0 if self.epochs == 2 else 0.5}
+
+    lesson = Fading()
+    fit(network(), lesson, PLAN, tmp_path)
+    assert_equal(weights_in(tmp_path), lesson.best)
+
+
+def test_the_log_file_has_one_row_per_epoch(tmp_path: Path) -> None:
+    log = fit(network(), Line(), PLAN, tmp_path)
+    with (tmp_path / "log.csv").open(newline="") as file:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    assert rows == log
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
+
+
+def test_progress_is_told_for_every_batch_and_every_epoch(tmp_path: Path) -> None:
+    told: list[Progress] = []
+    log = fit(network(), Line(), PLAN, tmp_path, report=told.append)
+    assert [dict(progress.figures) for progress in told if progress.figures] == log
+    batches = [(progress.epoch, progress.batch) for progress in told if not progress.figures]
+    assert batches == [(epoch, batch) for epoch in range(4) for batch in range(1, 6)]
+
+
+def test_fewer_examples_than_a_batch_are_one_batch(tmp_path: Path) -> None:
+    told: list[Progress] = []
+    fit(network(), Line(), Plan(epochs=1, batch=64), tmp_path, report=told.append)
+    assert [(progress.batch, progress.batches) for progress in told[:-1]] == [(1, 1)]
+
+
+def test_the_rate_rises_holds_and_falls_to_nothing() -> None:
+    plan = Plan(epochs=10, rate=0.1, warmup=1, cooling=0.5)
+    assert 0 < rate_at(0, plan) < rate_at(0.5, plan) < rate_at(1, plan) == 0.1
+    assert rate_at(3, plan) == rate_at(5, plan) == 0.1
+    assert rate_at(7.5, plan) == pytest.approx(0.05)
+    assert rate_at(10, plan) == 0
+
+
+def test_a_longer_plan_changes_nothing_before_the_cooling() -> None:
+    short, long = Plan(epochs=10), Plan(epochs=20)
+    assert all(rate_at(epoch, short) == rate_at(epoch, long) for epoch in (0, 0.1, 0.7, 3, 5))
+
+
+def test_resuming_where_nothing_is_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"last\.pt: there is no checkpoint to go on from"):
+        fit(network(), Line(), PLAN, tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint"])
+def test_a_broken_checkpoint_is_one_sentence(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "last.pt").write_bytes(content)
+    with pytest.raises(DataError, match="cannot be read as a checkpoint"):
+        fit(network(), Line(), PLAN, tmp_path, resume=True)
+
+
+def test_another_networks_checkpoint_is_refused(tmp_path: Path) -> None:
+    fit(network(), Line(), PLAN, tmp_path)
+    with pytest.raises(DataError, match="of another network or recipe"):
+        fit(nn.Sequential(nn.Linear(3, 1)), Line(), PLAN, tmp_path, resume=True)
