@@ -118,7 +118,7 @@ def _draw_box(canvas: Pixels, face: Face) -> None:
     """The box lies just outside the face; larger ones get a dark rim so that they show on any background."""
     x1, y1, x2, y2 = _whole(face)
     side = max(1, min(x2 - x1, y2 - y1))
-    thickness = max(1, round(min(0.003 * min(canvas.shape[:2]), 0.05 * side)))
+    thickness = max(2 if side >= 24 else 1, round(min(0.003 * min(canvas.shape[:2]), 0.05 * side)))
     corners = (x1 - thickness, y1 - thickness), (x2 + thickness, y2 + thickness)
     if thickness > 1:
         cv2.rectangle(canvas, *corners, (20, 20, 20), thickness + max(2, thickness // 2))
@@ -146,10 +146,12 @@ def _layout(faces: Sequence[Face], width: int, height: int) -> list[_Label]:
 
 
 def _first_that_fits(face: Face, others: Floats, placed: Floats, width: int, height: int) -> _Label | None:
-    """The fullest, largest label that hides nothing; for few faces, else the first one wherever it falls."""
+    """The fullest, largest label that hides nothing; where faces are few, else one that hides no other label."""
     anyway: _Label | None = None
     for label in _candidates(face, width, height):
-        if not _hides(label.place, placed, 0.0) and not _hides(label.place, others, _MAY_HIDE):
+        if _hides(label.place, placed, 0.0):
+            continue
+        if not _hides(label.place, others, _MAY_HIDE):
             return label
         anyway = anyway or label
     return anyway if len(others) < _FEW else None
