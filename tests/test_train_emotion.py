@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from manyfaces.train.nets import CompactNet, Probabilities, Shape, parameter_cou
 from manyfaces.weights import load  # noqa: E402
 
 TINY = Recipe(shape=Shape(stem=4, widths=(8, 8), depths=(1, 2)), plan=Plan(epochs=2, batch=7, rate=0.02))
+NOTHING = Augmentation(0, 0, 0, mirror=False, brightness=0, contrast=0, erase_chance=0, erase_side=0)
 # Other libraries warn about themselves while torch writes ONNX.
 exporting = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -66,6 +68,7 @@ def test_training_leaves_a_model_its_card_and_a_log(faces_file: Path, tiny_recip
     assert card.sha256 == hashlib.sha256((tmp_path / "out" / "model.onnx").read_bytes()).hexdigest()
     assert 0 <= card.metrics["public_test_accuracy"] <= 1
     assert (tmp_path / "out" / "log.csv").read_text().count("\n") == 1 + TINY.plan.epochs
+    assert ElementTree.parse(tmp_path / "out" / "curves.svg").getroot().tag.endswith("svg")
 
 
 @exporting
@@ -122,9 +125,8 @@ def test_data_without_a_part_to_select_on_is_refused(faces_file: Path) -> None:
 
 def test_pictures_without_votes_teach_by_their_label_alone(faces_file: Path, tiny_net: CompactNet) -> None:
     data = read_emotion_data(faces_file)
-    unmoved = Augmentation(0, 0, 0, False, 0, 0, 0, 0)
     silent, heard = (
-        EmotionLesson(data, replace(TINY, augmentation=unmoved, votes_weight=weight)) for weight in (0.0, 1.0)
+        EmotionLesson(data, replace(TINY, augmentation=NOTHING, votes_weight=weight)) for weight in (0.0, 1.0)
     )
     voted, unvoted = torch.arange(7), torch.arange(14, 21)
     with torch.no_grad():
@@ -163,7 +165,7 @@ def test_the_fitted_temperature_is_the_one_that_was_applied() -> None:
 
 def test_augmentation_of_nothing_changes_nothing() -> None:
     batch = torch.randn(4, 1, SIDE, SIDE)
-    same = augment(batch, Augmentation(0, 0, 0, False, 0, 0, 0, 0))
+    same = augment(batch, NOTHING)
     torch.testing.assert_close(same, batch, atol=1e-4, rtol=0)
 
 
@@ -180,7 +182,7 @@ def test_augmentation_leaves_its_input_alone_and_follows_the_seed() -> None:
 
 def test_mirroring_alone_gives_the_picture_or_its_mirror() -> None:
     batch = torch.randn(32, 1, SIDE, SIDE)
-    mirrored = augment(batch, Augmentation(0, 0, 0, True, 0, 0, 0, 0))
+    mirrored = augment(batch, replace(NOTHING, mirror=True))
     as_is = ((mirrored - batch).abs().amax(dim=(1, 2, 3)) < 1e-3).tolist()
     flipped = ((mirrored - batch.flip(3)).abs().amax(dim=(1, 2, 3)) < 1e-3).tolist()
     assert all(one != other for one, other in zip(as_is, flipped, strict=True))
@@ -191,7 +193,7 @@ def test_mirroring_alone_gives_the_picture_or_its_mirror() -> None:
 def test_shifts_reach_as_far_as_they_say_and_no_farther() -> None:
     batch = torch.full((200, 1, SIDE, SIDE), -1.0)
     batch[:, :, SIDE // 2, SIDE // 2] = 1000.0
-    moved = augment(batch, Augmentation(0, 0.1, 0, False, 0, 0, 0, 0)) + 1
+    moved = augment(batch, replace(NOTHING, shift=0.1)) + 1
     places = torch.arange(SIDE).float()
     across = (moved.sum(dim=(1, 2)) @ places) / moved.sum(dim=(1, 2, 3)) - SIDE // 2
     reach = 0.1 * SIDE
@@ -201,5 +203,5 @@ def test_shifts_reach_as_far_as_they_say_and_no_farther() -> None:
 
 def test_erasing_hides_no_more_than_one_square() -> None:
     batch = torch.ones(200, 1, SIDE, SIDE)
-    hidden = (augment(batch, Augmentation(0, 0, 0, False, 0, 0, 1.0, 0.25)) == 0).float().mean(dim=(1, 2, 3))
+    hidden = (augment(batch, replace(NOTHING, erase_chance=1.0, erase_side=0.25)) == 0).float().mean(dim=(1, 2, 3))
     assert 0 < float(hidden.max()) <= 0.27**2

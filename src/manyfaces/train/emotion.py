@@ -17,6 +17,7 @@ from manyfaces.card import InputSpec, ModelCard
 from manyfaces.errors import UsageError
 from manyfaces.train import evaluate
 from manyfaces.train.augment import Augmentation, augment
+from manyfaces.train.curves import curves
 from manyfaces.train.data import EMOTIONS, EmotionData, read_emotion_data
 from manyfaces.train.export import export_probabilities, fitted_temperature
 from manyfaces.train.fit import Figures, Plan, Report, fit, read_checkpoint, silent
@@ -57,12 +58,13 @@ def train_emotion(
     resume: bool = False,
     report: Report = silent,
 ) -> ModelCard:
-    """Train on the Training part, select on PublicTest, and write model.onnx, model.json and log.csv into `out`."""
+    """Train on Training, select on PublicTest, and write model.onnx, model.json, log.csv and curves.svg into `out`."""
     chosen = with_epochs(find_recipe(recipe), epochs)
     faces = read_emotion_data(data)
     torch.manual_seed(chosen.plan.seed)
     network = CompactNet(chosen.shape).to(memory_format=torch.channels_last)
-    fit(network, EmotionLesson(faces, chosen), chosen.plan, out, resume, report)
+    log = fit(network, EmotionLesson(faces, chosen), chosen.plan, out, resume, report)
+    (out / "curves.svg").write_text(curves(log), encoding="utf-8")
     return ship(out, faces, recipe)
 
 
