@@ -224,7 +224,8 @@ class _Heard:
         if declared is None or not self.packets or 0 < stream.frames <= self.packets:
             return False
         interval = _interval(stream)
-        tolerance = 1.5 * interval if stream.frames else max(0.5, 3 * interval)
+        counted = container.format.name.startswith("mov")  # AVI counts frames that were dropped when it was recorded
+        tolerance = 1.5 * interval if counted and stream.frames else max(0.5, 3 * interval)
         return self.end - self.first < declared - tolerance
 
 
@@ -306,7 +307,9 @@ def turned(picture: Pixels, turn: Turn) -> Pixels:
 
 
 def _own_time(frame: VideoFrame, stream: VideoStream) -> Fraction | None:
-    return None if frame.pts is None or stream.time_base is None else frame.pts * stream.time_base
+    """AVI has no times of showing: FFmpeg's are wrong where there are B-frames, those of decoding are an even row."""
+    stamp = frame.dts if stream.container.format.name == "avi" else frame.pts
+    return None if stamp is None or stream.time_base is None else stamp * stream.time_base
 
 
 def _interval(stream: VideoStream) -> float:
@@ -317,7 +320,7 @@ def _interval(stream: VideoStream) -> float:
 def _declared_seconds(container: InputContainer, stream: VideoStream) -> float | None:
     """How long the container says the stream is, where that is more than a guess from what is there."""
     if container.format.name == "avi":
-        return stream.frames * _interval(stream) or None
+        return float(stream.frames * (stream.time_base or 0)) or None
     if not container.format.name.startswith(_DECLARES_LENGTH):
         return None
     if stream.duration is not None and stream.time_base is not None:
