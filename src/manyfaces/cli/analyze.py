@@ -38,7 +38,7 @@ def analyze(
     ] = None,
     report: Annotated[Path | None, typer.Option(help="One self-contained page with key frames and timelines.")] = None,
     every_face: Annotated[
-        bool, typer.Option("--every-face", help="Every face through both heads in every frame, at any cost.")
+        bool, typer.Option("--every-face", help="Every face through both heads in every frame; nothing is skipped.")
     ] = False,
     live: Annotated[
         bool, typer.Option("--live", help="Keep up with a live source: late frames are dropped and counted.")
@@ -48,13 +48,14 @@ def analyze(
 ) -> None:
     """Find, follow and read every face; write a row per frame."""
     from manyfaces.api import look
-    from manyfaces.sources import expected_frames
+
+    del every_face  # the plain pipeline never skips a face; the flag stands for faster ways that may
 
     outcome = Outcome()
     names = _expanded(inputs, outcome)
     sinks = _sinks(output or [], annotate, report, _how(options))
     summary = Summary()
-    with sinks as sink, Steps("frames", expected_frames(names, max_frames), quiet) as steps:
+    with sinks as sink, Steps("frames", _expected_frames(names, max_frames), quiet) as steps:
         for frame, result in look(names, options, live=live, max_frames=max_frames):
             sink.write(frame, result)
             outcome.count(result)
@@ -76,6 +77,22 @@ def _expanded(inputs: Sequence[str], outcome: Outcome) -> list[str]:
         except InputError as error:
             outcome.failed(name, error)
     return names
+
+
+def _expected_frames(names: Sequence[str], max_frames: int | None) -> int | None:
+    """How many frames all inputs have together; unknown as soon as one is a camera or a stream."""
+    from manyfaces.sources import frame_count
+
+    total = 0
+    for name in names:
+        try:
+            count = frame_count(name)
+        except InputError:
+            count = 1  # its one row will say what is wrong
+        if count is None and max_frames is None:
+            return None
+        total += min(count or sys.maxsize, max_frames or sys.maxsize)
+    return total
 
 
 def _sinks(output: Sequence[Path], annotate: Path | None, report: Path | None, made: dict[str, str]) -> Sink:

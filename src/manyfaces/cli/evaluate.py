@@ -6,26 +6,31 @@ import json
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from manyfaces.cli.options import with_options
 from manyfaces.cli.progress import Steps
-from manyfaces.errors import InputError, OutputError, UsageError
+from manyfaces.errors import InputError, OutputError
 from manyfaces.options import Options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from manyfaces.evaluate.pairs import Pair
     from manyfaces.evaluate.portraits import Portraits
-    from manyfaces.types import Floats
+    from manyfaces.types import Floats, Frame, FrameResult, Integers
+
+Thing = TypeVar("Thing")
+CLIP_TRUTH = ".truth.json"
 
 app = typer.Typer(no_args_is_help=True, help="Honest figures for every part, as a table and as JSON.")
 
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the same figures to this file.")]
-Truth = Annotated[Path, typer.Option(help="The truth: a .truth.json of a clip, or for pictures {file: [[x1, y1, x2, y2]]}.")]
+Truth = Annotated[
+    Path, typer.Option(help="The truth: a .truth.json of a clip, or for pictures {file: [[x1, y1, x2, y2]]}.")
+]
 
 
 @app.command()
@@ -86,6 +91,110 @@ def identity(
     portraits = _portraits([path for paths in photos.values() for path in paths], options)
     score = identity_score(portraits, people, splits, seed, calibrated_identifier)
     _show({**asdict(score), "pictures": len(people), "people": len(photos)}, json_file)
+
+
+@app.command()
+@with_options
+def detection(
+    options: Options,
+    truth: Truth,
+    data: Annotated[
+        Path | None,
+        typer.Argument(help="The clip, or the folder of the pictures; by default what lies beside the truth."),
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Recall and precision of the detector at an intersection over union of 0.5."""
+    from dataclasses import replace
+
+    from manyfaces.build import build_stages
+    from manyfaces.evaluate import detection as judged
+    from manyfaces.sources import read_picture
+
+    detect = build_stages(replace(options, emotion=False, identity=False)).detect
+    if truth.name.endswith(CLIP_TRUTH):
+        frames = _frames(data or _clip_beside(truth))
+        score = judged.score_detection(judged.read_video_truth(truth), (detect([f.image])[0].boxes for f in frames))
+    else:
+        pictures = judged.read_picture_truth(truth)
+        folder = data or truth.parent
+        with Steps("pictures", len(pictures.boxes)) as steps:
+            found = _each(steps, ((name, detect([read_picture(folder / name)])[0].boxes) for name in pictures.boxes))
+            score = judged.score_pictures(pictures, found)
+    _show(score.as_dict(), json_file)
+
+
+@app.command()
+@with_options
+def tracking(
+    options: Options,
+    clip: Annotated[Path, typer.Argument(metavar="INPUT", help="The video.")],
+    truth: Truth,
+    json_file: JsonFile = None,
+) -> None:
+    """MOTA, IDF1 and id switches of the whole pipeline on a clip with truth."""
+    from manyfaces.build import build_stages
+    from manyfaces.evaluate.detection import read_video_truth
+    from manyfaces.evaluate.tracking import score_tracking
+    from manyfaces.pipeline import Pipeline
+
+    expected = read_video_truth(truth)
+    pipeline = Pipeline(build_stages(options))
+    results = (result for _, result in pipeline.run(_frames(clip)))
+    score = score_tracking(expected, map(_boxes_and_tracks, results))
+    _show(score.as_dict(), json_file)
+
+
+@app.command()
+@with_options
+def emotion(
+    options: Options,
+    model: Annotated[str, typer.Argument(help="An emotion network: default, or a .onnx file with its card beside it.")],
+    data: Annotated[Path, typer.Option(help="fer2013.csv, an .npz, or a folder split/class/*.png.")],
+    split: Annotated[str, typer.Option(help="training, public or private.")] = "public",
+    json_file: JsonFile = None,
+) -> None:
+    """Accuracy, balance and calibration of an emotion network on labelled faces, as it is served."""
+    from dataclasses import replace
+
+    from manyfaces.build import build_emotion_head
+    from manyfaces.evaluate.emotion import read_expressions
+    from manyfaces.train.data import read_emotion_data
+    from manyfaces.train.evaluate import report
+
+    faces = read_emotion_data(data).split(split)
+    head = build_emotion_head(replace(options, emotion=True, emotion_model=model))
+    _show(report(read_expressions(faces.images, head), faces), json_file)
+
+
+def _clip_beside(truth: Path) -> Path:
+    return truth.with_name(truth.name.removesuffix(CLIP_TRUTH) + ".mp4")
+
+
+def _frames(clip: Path) -> Iterator[Frame]:
+    """The frames of a clip that has a truth; one that cannot be decoded would shift all others, so it ends the run."""
+    from manyfaces.sources import frame_count, open_source
+    from manyfaces.types import Unreadable
+
+    with Steps("frames", frame_count(str(clip))) as steps:
+        for frame in open_source(str(clip)):
+            if isinstance(frame, Unreadable):
+                raise InputError(f"{clip}, frame {frame.index}: {frame.reason}; a clip with truth must be whole")
+            steps.advance()
+            yield frame
+
+
+def _boxes_and_tracks(result: FrameResult) -> tuple[Floats, Integers]:
+    import numpy as np
+
+    boxes = np.array([face.box for face in result.faces], np.float32).reshape(-1, 4)
+    return boxes, np.array([face.track for face in result.faces], np.int64)
+
+
+def _each(steps: Steps, things: Iterable[Thing]) -> Iterator[Thing]:
+    for thing in things:
+        steps.advance()
+        yield thing
 
 
 def _portraits(paths: list[Path], options: Options) -> Portraits:

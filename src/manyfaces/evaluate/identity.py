@@ -143,16 +143,12 @@ def _ask_open(
     """Enrol everybody but one, and show the gallery that one's photos and the photos held back."""
     foreign = np.array([name == stranger for name in people])
     enrolled = ~held & ~foreign & portraits.found
-    identify = make_identifier(
-        portraits.embeddings[enrolled], [people[i] for i in np.flatnonzero(enrolled)]
-    )
+    identify = make_identifier(portraits.embeddings[enrolled], [people[i] for i in np.flatnonzero(enrolled)])
     unknown = identify(portraits.embeddings[foreign & portraits.found])
     strangers.count([name is not None for name in unknown.names])
     asked = np.flatnonzero(held & ~foreign)
     answers = identify(portraits.embeddings[asked]).names
-    known.count(
-        [name != people[i] or not portraits.found[i] for name, i in zip(answers, asked.tolist(), strict=True)]
-    )
+    known.count([name != people[i] or not portraits.found[i] for name, i in zip(answers, asked.tolist(), strict=True)])
 
 
 def _mistake(portraits: Portraits, people: list[str], photo: int, taken: int, splits: int) -> Mistake:
