@@ -26,7 +26,9 @@ from manyfaces.train.nets import CompactNet, Probabilities, Shape, parameter_cou
 from manyfaces.weights import load  # noqa: E402
 
 TINY = Recipe(shape=Shape(stem=4, widths=(8, 8), depths=(1, 2)), plan=Plan(epochs=2, batch=7, rate=0.02))
-NOTHING = Augmentation(0, 0, 0, mirror=False, brightness=0, contrast=0, erase_chance=0, erase_side=0)
+NOTHING = Augmentation(
+    0, 0, 0, mirror=False, coarse_chance=0, noise_chance=0, brightness=0, contrast=0, erase_chance=0, erase_side=0
+)
 # Other libraries warn about themselves while torch writes ONNX.
 exporting = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -205,3 +207,17 @@ def test_erasing_hides_no_more_than_one_square() -> None:
     batch = torch.ones(200, 1, SIDE, SIDE)
     hidden = (augment(batch, replace(NOTHING, erase_chance=1.0, erase_side=0.25)) == 0).float().mean(dim=(1, 2, 3))
     assert 0 < float(hidden.max()) <= 0.27**2
+
+
+def test_coarse_pictures_lose_detail_but_not_brightness() -> None:
+    batch = torch.randn(16, 1, SIDE, SIDE)
+    coarse = augment(batch, replace(NOTHING, coarse_chance=1.0, coarse_side=0.5))
+    assert (coarse.std(dim=(1, 2, 3)) < batch.std(dim=(1, 2, 3))).all()
+    torch.testing.assert_close(coarse.mean(dim=(1, 2, 3)), batch.mean(dim=(1, 2, 3)), atol=0.05, rtol=0)
+
+
+def test_noise_is_as_strong_as_it_says_and_strikes_only_some() -> None:
+    batch = torch.zeros(400, 1, SIDE, SIDE)
+    strength = augment(batch, replace(NOTHING, noise_chance=0.5, noise=0.2)).std(dim=(1, 2, 3))
+    assert 0.19 < float(strength.max()) < 0.21
+    assert 0.4 < float((strength > 1e-3).float().mean()) < 0.6

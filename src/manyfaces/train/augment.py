@@ -1,4 +1,4 @@
-"""Every batch a little different: pictures are turned, shifted, zoomed, mirrored, relit and partly hidden.
+"""Every batch a little different: pictures are turned, shifted, zoomed, mirrored, spoilt, relit and partly hidden.
 
 All of it happens on the whole batch at once, with one affine sampling. Randomness is torch's own generator, so a seed
 set by the training loop makes it repeatable.
@@ -16,16 +16,23 @@ from torch.nn import functional
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How far pictures are changed. Degrees; shifts and erased squares as shares of the side; the rest as shares of 1.
+    """How far pictures are changed. Degrees; shifts, sizes and squares as shares of the side; the rest as shares of 1,
+    where the values of a picture have a spread of about 1.
 
     FER2013 was never aligned while serving aligns every face, so the spread here must cover what alignment leaves:
-    turned heads and landmarks that are a pixel or two off.
+    turned heads and landmarks that are a pixel or two off. Its pictures are also sharper and cleaner than the small
+    faces of a crowd: without coarse and noisy ones a network fell from 65 to 56 % on faces of 24 pixels, and to 50 % in
+    noise.
     """
 
     rotation: float = 15.0
     shift: float = 0.08
     zoom: float = 0.15
     mirror: bool = True
+    coarse_chance: float = 0.3
+    coarse_side: float = 0.3
+    noise_chance: float = 0.3
+    noise: float = 0.25
     brightness: float = 0.3
     contrast: float = 0.3
     erase_chance: float = 0.5
@@ -34,7 +41,7 @@ class Augmentation:
 
 def augment(batch: Tensor, how: Augmentation) -> Tensor:
     """A changed copy of pictures (n, channels, h, w) whose values are centred on zero."""
-    return _erased(_relit(_moved(batch, how), how), how)
+    return _erased(_relit(_noisy(_coarse(_moved(batch, how), how), how), how), how)
 
 
 def _spread(count: int, reach: float) -> Tensor:
@@ -53,6 +60,26 @@ def _moved(batch: Tensor, how: Augmentation) -> Tensor:
     rows = [torch.stack([cosine * mirror, -sine, across], 1), torch.stack([sine * mirror, cosine, down], 1)]
     grid = functional.affine_grid(torch.stack(rows, 1), list(batch.shape), align_corners=False)
     return functional.grid_sample(batch, grid, padding_mode="border", align_corners=False)
+
+
+def _chosen(batch: Tensor, chance: float) -> Tensor:
+    """Which pictures a change happens to, ready to be multiplied with the batch."""
+    return (torch.rand(len(batch)) < chance).view(-1, 1, 1, 1)
+
+
+def _coarse(batch: Tensor, how: Augmentation) -> Tensor:
+    """Some pictures as if the face had been small: one size per batch, at least `coarse_side` of the full one."""
+    full = batch.shape[-1]
+    side = int(full * (how.coarse_side + torch.rand(()).item() * (1 - how.coarse_side)))
+    small = functional.interpolate(batch, size=(side, side), mode="area")
+    enlarged = functional.interpolate(small, size=batch.shape[-2:], mode="bilinear", align_corners=False)
+    return torch.where(_chosen(batch, how.coarse_chance), enlarged, batch)
+
+
+def _noisy(batch: Tensor, how: Augmentation) -> Tensor:
+    """Some pictures with the grain of a dark room."""
+    strength = torch.rand(len(batch), 1, 1, 1) * how.noise * _chosen(batch, how.noise_chance)
+    return batch + strength * torch.randn_like(batch)
 
 
 def _relit(batch: Tensor, how: Augmentation) -> Tensor:
