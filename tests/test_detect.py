@@ -21,7 +21,7 @@ from manyfaces.weights import load
 
 def yunet(library: str = "openvino", wanted: Wanted | None = None) -> YuNet:
     weights = load("yunet")
-    runtime = Runtime(library, "f32", 1)  # type: ignore[arg-type]
+    runtime = Runtime(library, "f32", 1)
     return YuNet(load_network(weights.content, weights.card.input, runtime), wanted)
 
 

@@ -85,7 +85,7 @@ def test_bytes_that_are_no_model_are_a_clear_error(library: str) -> None:
     if library == "onnxruntime":
         pytest.importorskip("onnxruntime")
     with pytest.raises(WeightsError, match="cannot run this model"):
-        load_network(b"not a model", InputSpec(1, 1, "rgb"), Runtime(library))  # type: ignore[arg-type]
+        load_network(b"not a model", InputSpec(1, 1, "rgb"), Runtime(library))
 
 
 def test_both_libraries_give_the_same_vectors() -> None:
@@ -112,4 +112,4 @@ def test_a_batch_says_what_its_items_say_alone() -> None:
 @pytest.mark.parametrize("wrong", [{"library": "tensorflow"}, {"precision": "f8"}, {"threads": -1}])
 def test_a_runtime_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):
-        Runtime(**wrong)  # type: ignore[arg-type]
+        Runtime(**wrong)

@@ -107,8 +107,15 @@ class Stream:
 
 def cut(frame: Frame, tracks: Tracks, stages: Stages) -> Faces:
     """Crop every face as each head asks, and judge what each view is worth."""
-    weights = evidence_weights(assess(frame.image, tracks.detections))
-    return Faces(frame, tracks, weights, _crops(frame, tracks, stages.emotion), _crops(frame, tracks, stages.identity))
+    emotion, identity = _crops(frame, tracks, stages.emotion), _crops(frame, tracks, stages.identity)
+    return Faces(frame, tracks, _weights(frame, tracks, identity if stages.identity else emotion), emotion, identity)
+
+
+def _weights(frame: Frame, tracks: Tracks, crops: Crops) -> Floats:
+    """What each view counts as evidence; with both heads off there is no evidence to weigh."""
+    if not crops.pixels.size:
+        return np.ones(len(tracks), np.float32)
+    return evidence_weights(assess(tracks.detections, crops.pixels, frame.width, frame.height))
 
 
 def _crops(frame: Frame, tracks: Tracks, head: Head[Reading] | None) -> Crops:

@@ -11,7 +11,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
@@ -24,8 +24,8 @@ from manyfaces.card import InputSpec
 from manyfaces.errors import MissingExtra, UsageError, WeightsError
 from manyfaces.types import Floats, Pixels
 
-Library = Literal["openvino", "onnxruntime"]
-Precision = Literal["auto", "f32"]
+LIBRARIES = ("openvino", "onnxruntime")
+PRECISIONS = ("auto", "f32")
 Outputs = Mapping[str, Floats]
 
 
@@ -34,15 +34,15 @@ class Runtime:
     """How networks are run. `auto` precision lets OpenVINO use bf16 where the processor has it; `f32` gives the same
     numbers on every machine. Zero threads means: as many as the library finds useful."""
 
-    library: Library = "openvino"
-    precision: Precision = "auto"
+    library: str = "openvino"
+    precision: str = "auto"
     threads: int = 0
 
     def __post_init__(self) -> None:
-        if self.library not in get_args(Library):
-            raise UsageError(f"runtime {self.library!r}: known are {', '.join(get_args(Library))}")
-        if self.precision not in get_args(Precision):
-            raise UsageError(f"precision {self.precision!r}: known are {', '.join(get_args(Precision))}")
+        if self.library not in LIBRARIES:
+            raise UsageError(f"runtime {self.library!r}: known are {', '.join(LIBRARIES)}")
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"precision {self.precision!r}: known are {', '.join(PRECISIONS)}")
         if self.threads < 0:
             raise UsageError(f"threads {self.threads}: must be 0 (the library chooses) or more")
 

@@ -63,10 +63,11 @@ def best_threshold(similarities: Floats, same: Flags) -> float:
     if not len(similarities):
         return 0.5
     order = np.argsort(similarities)
-    values, positive = similarities[order], same[order]
+    values, positive = similarities[order].astype(np.float64), same[order]
     # Accepting from position k on: the positives below k are rejected, the negatives from k on are accepted.
     errors = np.concatenate([[0], np.cumsum(positive)]) + np.concatenate([np.cumsum(~positive[::-1])[::-1], [0]])
-    k = int(np.argmin(errors))
+    divides = np.concatenate([[True], values[1:] > values[:-1], [True]])  # no threshold parts two equal similarities
+    k = int(np.argmin(np.where(divides, errors, np.inf)))
     below = values[k - 1] if k else values[0] - 0.02
     above = values[k] if k < len(values) else values[-1] + 0.02
     return float((below + above) / 2)
