@@ -82,7 +82,7 @@ def _count(tally: _Tally, faces: TrueFaces, boxes: Floats, ids: Integers) -> Non
 def _kept(true: Integers, ids: Integers, last: dict[int, int]) -> npt.NDArray[np.bool_]:
     """Which pairs are a true track and the number it was last found under: CLEAR keeps these while they fit."""
     before = np.array([last.get(track, -1) for track in true.tolist()], np.int64)
-    return before[:, None] == ids[None, :]
+    return np.equal(before[:, None], ids[None, :])
 
 
 def _on_each_other(
