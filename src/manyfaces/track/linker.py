@@ -49,6 +49,9 @@ FIRM = 5.0
 LASTING = 100.0
 """Clear sightings after which a person's look forgets as fast as it learns: a few seconds of video."""
 
+LEAD = 0.15
+"""How much more alike another person must look than the one a thread is tied to."""
+
 TRIAL = 12
 """Sightings during which a new thread may still turn out to be somebody known."""
 
@@ -126,12 +129,14 @@ class _Person:
 
 @dataclass(slots=True, eq=False)
 class _Thread:
-    """One id of the tracker's: whom it is tied to, and what it has shown lately."""
+    """One id of the tracker's: whom it is tied to, what it has shown lately, and how well that fits together; how many
+    sightings in a row have spoken against it; and when it was last in danger of being mistaken."""
 
     person: _Person
     look: _Look
     seconds: float
     sightings: int = 0
+    fit: float = 1.0
     doubts: int = 0
     risk: float = -np.inf
 
@@ -224,20 +229,19 @@ class AppearanceLinker:
         if not sighting.read:
             return
         thread.look.learn(sighting.vector, 1.0, FADING * exp(-gap / GAP) if gap > GAP else FADING)
-        firm = thread.person.look.weight >= FIRM
-        contradicts = firm and thread.look.like(thread.person.look) < self._likeness.other
-        if not contradicts:
+        thread.fit = thread.look.like(thread.person.look) if thread.person.look.weight >= FIRM else 1.0
+        if thread.fit >= self._likeness.other:
             thread.doubts = 0
         elif sighting.clear:
             thread.doubts += 1
 
     def _tie_anew(self, seen: list[_Sighting], seconds: float) -> None:
-        """Give threads that are new or in doubt to the people they look like, if those are free, and threads that have
+        """Give threads that are new or fit badly to the people they look like, if those are free, and threads that have
         long been in doubt to strangers."""
-        seekers = [s for s in seen if s.read and (s.thread.doubts or s.thread.on_trial)]
+        seekers = [s for s in seen if s.read and (s.thread.fit < self._likeness.same or s.thread.on_trial)]
         if not seekers:
             return
-        held = {s.thread.person.id for s in seen if not s.thread.doubts}
+        held = {s.thread.person.id for s in seen if s.thread.fit >= self._likeness.same or not s.read}
         free = [p for p in self._people.values() if p.id not in held and p.look.weight >= FIRM]
         claimed = self._claims(seekers, free, seconds)
         for seeker, person in claimed:
@@ -251,37 +255,49 @@ class AppearanceLinker:
                 self._tie(seeker.thread, person)
 
     def _claims(self, seekers: list[_Sighting], free: list[_Person], seconds: float) -> list[tuple[_Sighting, _Person]]:
-        """Who is found to be whom: the pairs that look most alike, among those that can have moved so."""
+        """Who is found to be whom: the choice that looks most alike over all, among those who can have moved so. Whom
+        a thread is tied to already has a lead."""
         pairs = [
-            (row, column, seeker.thread.look.like(person.look))
+            (row, column, self._gain(seeker, person, seconds))
             for row, seeker in enumerate(seekers)
             for column, person in enumerate(free)
-            if person is not seeker.thread.person and person.could_be_at(seeker.centre, seeker.size, seconds)
         ]
-        alike = [pair for pair in pairs if pair[2] >= self._likeness.same]
-        rows, columns = (np.array([pair[k] for pair in alike], np.int64) for k in (0, 1))
-        chosen = best_pairs(rows, columns, np.array([pair[2] for pair in alike], np.float64))
-        return [(seekers[alike[k][0]], free[alike[k][1]]) for k in chosen.tolist()]
+        rows, columns = (np.array([pair[k] for pair in pairs], np.int64) for k in (0, 1))
+        chosen = best_pairs(rows, columns, np.array([pair[2] for pair in pairs], np.float64))
+        claims = [(seekers[pairs[k][0]], free[pairs[k][1]]) for k in chosen.tolist()]
+        return [(seeker, person) for seeker, person in claims if person is not seeker.thread.person]
+
+    def _gain(self, seeker: _Sighting, person: _Person, seconds: float) -> float:
+        """What it is worth to say that this is that person; 0 where it cannot be said."""
+        if person is seeker.thread.person:
+            return max(seeker.thread.fit, 0.0) + LEAD
+        if not person.could_be_at(seeker.centre, seeker.size, seconds):
+            return 0.0
+        alike = seeker.thread.look.like(person.look)
+        return alike if alike >= self._likeness.same else 0.0
 
     def _tie(self, thread: _Thread, person: _Person) -> None:
-        """A thread that was on trial leaves nobody behind; threads out of sight lose the person they held."""
-        if thread.on_trial:
-            del self._people[thread.person.id]
+        """A thread on trial leaves nobody behind; a thread out of sight loses the person that another takes over."""
+        before, trial = thread.person, thread.on_trial
+        thread.person, thread.fit, thread.doubts = person, 1.0, 0
         self._threads = {
-            k: t for k, t in self._threads.items() if t.person is not person or t.seconds == thread.seconds
+            key: other
+            for key, other in self._threads.items()
+            if other.person is not person or other.seconds == thread.seconds
         }
-        thread.person = person
-        thread.doubts = 0
+        if trial and all(other.person is not before for other in self._threads.values()):
+            del self._people[before.id]
 
     def _is_stranger(self, thread: _Thread, seconds: float) -> bool:
         needed = CHANGED if seconds - thread.risk < RISK else CHANGED_UNTOUCHED
         return thread.doubts >= needed and thread.look.agreement >= COHERENT
 
     def _remember(self, sighting: _Sighting, seconds: float) -> None:
-        """A person learns from what is surely theirs; a look in doubt after a risk is not."""
+        """A person learns from what is surely theirs; after a risk, a look that does not fit is not."""
         thread, person = sighting.thread, sighting.thread.person
         person.went_to(sighting.centre, sighting.size, seconds)
-        if sighting.read and not (thread.doubts and seconds - thread.risk < RISK):
+        sure = thread.fit >= self._likeness.same or seconds - thread.risk >= RISK
+        if sighting.read and sure:
             person.look.learn(sighting.vector, 1.0 if sighting.clear else UNCLEAR, 1 - 1 / LASTING)
 
 
