@@ -153,9 +153,9 @@ def read_video_truth(path: Path) -> VideoTruth:
     """Read `{"fps": ..., "frames": [[[track, x1, y1, x2, y2, visible], ...], ...]}`."""
     content = _read_object(path)
     frames, fps = content.get("frames"), content.get("fps")
-    if not isinstance(frames, list) or not isinstance(fps, int | float):
+    if not isinstance(frames, list) or not isinstance(fps, int | float) or isinstance(fps, bool) or not fps > 0:
         raise InputError(
-            f'{path}: a video\'s truth needs "fps" (a number) and "frames" (a list with one list per frame)'
+            f'{path}: a video\'s truth needs "fps" (a number above 0) and "frames" (a list with one list per frame)'
         )
     return VideoTruth(path, float(fps), tuple(_true_faces(path, index, rows) for index, rows in enumerate(frames)))
 
