@@ -100,7 +100,9 @@ def read_live(
 
 
 def _is_over(playback: Playback, container: InputContainer, endless: bool) -> bool:
-    if playback.fault or playback.ends_early:
+    if playback.whole is not None:
+        return playback.whole
+    if playback.fault:
         return False
     return bool(container.duration) or not (endless or container.format.name == "mpjpeg")
 

@@ -91,18 +91,19 @@ class Playback:
         self.index = 0
         self.frames = 0
         self.fault = ""
-        self.ends_early = False
+        self.whole: bool | None = None
         self._punctual = punctual
         self._timeline = Timeline()
         self._reformatter = VideoReformatter()
-        self._broken = 0
+        self._broken = self._broken_before = 0
         self._own_time: Fraction | None = None
         self._resume_after: Fraction | None = None
+        self._heard = _Heard()
         self._gap: tuple[str, float] | None = None
 
     def play(self, container: InputContainer, *, threads: str = "AUTO") -> Iterator[Frame | Unreadable]:
-        """The container's frames. Afterwards `fault` says what stopped it, `ends_early` whether it promised more."""
-        self.fault, self.ends_early = "", False
+        """The container's frames. Afterwards `fault` says what stopped it, and `whole` whether all has come."""
+        self.fault, self.whole = "", None
         stream = video_stream(container, self.name)
         stream.thread_type = threads
         interval = _interval(stream)
@@ -113,7 +114,7 @@ class Playback:
             yield from self._told_gap()
             seconds = self._timeline.at(own_time, interval)
             self.frames += 1
-            self._own_time = own_time
+            self._own_time, self._broken_before = own_time, self._broken
             if self._punctual is None or not self._punctual.drops(seconds):
                 yield self._item(frame, seconds)
             self.index += 1
@@ -121,6 +122,8 @@ class Playback:
     def resume(self) -> None:
         """The next container is the same file again: go on after the last frame."""
         self._resume_after = self._own_time
+        self._broken = self._broken_before  # what broke since the last frame will be read again
+        self._heard.packets = 0
 
     def break_off(self, reason: str, clock: float) -> None:
         """The next container is the same camera later on: the time in between is lost, and the stream will say so."""
@@ -133,13 +136,13 @@ class Playback:
     def last_words(self) -> Iterator[Unreadable]:
         """One entry that sums up what was lost, where something was; InputError where nothing could be read."""
         packets = f"{self._broken} broken packet{'s' * (self._broken != 1)} skipped" if self._broken else ""
-        early = "the video ends before its time" if self.ends_early else ""
+        early = "the video ends before its time" if self.whole is False else ""
         reasons = "; ".join(filter(None, (packets, self.fault or early)))
         if not self.frames:
             why = f" ({reasons})" if reasons else ""
             raise InputError(f"{shown(self.name)}: no frame could be read{why}; check that the video plays elsewhere")
         if reasons:
-            advice = "get a whole copy of it" if self.ends_early else "the frames before this are good"
+            advice = "get a whole copy of it" if self.whole is False else "the frames before this are good"
             yield Unreadable(self.name, self.index, self._timeline.seconds, f"{shown(self.name)}: {reasons}; {advice}")
 
     def _told_gap(self) -> Iterator[Unreadable]:
@@ -166,13 +169,13 @@ class Playback:
         if self._resume_after is not None:
             with contextlib.suppress(av.FFmpegError):  # what cannot be skipped is decoded and thrown away
                 container.seek(int(self._resume_after / (stream.time_base or 1)), stream=stream)
-        heard = _Heard()
         for packet in self._packets(container, stream):
-            heard.add(packet)
+            self._heard.add(packet)
             yield from self._frames_of(stream, packet)
         if self.fault:  # no packet told the decoder that this is the end
             yield from self._frames_of(stream, None)
-        self.ends_early = heard.less_than_declared(container, stream)
+        self.whole = self._heard.is_whole(container, stream, exactly=bool(self.fault))
+        self.fault = "" if self.whole else self.fault  # some servers end with an error: it is none after the last frame
 
     def _frames_of(self, stream: VideoStream, packet: av.Packet[VideoStream] | None) -> list[VideoFrame]:
         try:
@@ -218,15 +221,18 @@ class _Heard:
             self.first = min(self.first, float(own_time * packet.time_base))
             self.end = max(self.end, float((own_time + (packet.duration or 0)) * packet.time_base))
 
-    def less_than_declared(self, container: InputContainer, stream: VideoStream) -> bool:
-        """Careful with the accusation: a trimmed clip holds fewer packets, and a last picture may stand for a while."""
+    def is_whole(self, container: InputContainer, stream: VideoStream, exactly: bool) -> bool | None:
+        """None where the container does not say how long it is. Slow to accuse where nothing else went wrong: a trimmed
+        clip holds fewer packets than it says, a last picture may stand for long, AVI counts frames never recorded."""
         declared = _declared_seconds(container, stream)
-        if declared is None or not self.packets or 0 < stream.frames <= self.packets:
-            return False
+        if declared is None:
+            return None
+        if 0 < stream.frames <= self.packets:
+            return True
         interval = _interval(stream)
-        counted = container.format.name.startswith("mov")  # AVI counts frames that were dropped when it was recorded
-        tolerance = 1.5 * interval if counted and stream.frames else max(0.5, 3 * interval)
-        return self.end - self.first < declared - tolerance
+        exactly = exactly or (stream.frames > 0 and container.format.name.startswith("mov"))
+        tolerance = 1.5 * interval if exactly else max(0.5, 3 * interval)
+        return self.end - min(self.first, self.end) >= declared - tolerance
 
 
 def read_video(name: str, *, live: bool = False) -> Generator[Frame | Unreadable, None, None]:
