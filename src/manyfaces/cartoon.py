@@ -20,7 +20,7 @@ EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"
 
 CAST = (149, 33, 16, 130, 12, 92, 131)
 """People whom SFace tells apart well, found by trying 150 seeds: one person's views are alike by 0.74 and more, two
-people's by 0.57 and less. Drawn people are more alike than real ones, so a threshold made for photographs is too low."""
+people's by 0.57 and less. Drawn people are more alike than real ones, so the usual thresholds are too low."""
 
 _SIDE = 320  # pixels of the drawing board; every wanted size is made from it
 _UNIT = 82.0  # pixels of half a face's width
