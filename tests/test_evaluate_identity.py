@@ -9,7 +9,7 @@ import pytest
 
 from manyfaces.errors import InputError
 from manyfaces.evaluate.identity import identity_score, photos_by_folder, stratified_splits
-from manyfaces.evaluate.portraits import Portraits, main_face
+from manyfaces.portraits import Portraits, main_face
 from manyfaces.stages import Identifier
 from manyfaces.types import Detections, Embeddings, Identities
 
@@ -23,8 +23,8 @@ def portraits(noise: float, lost: tuple[int, ...] = ()) -> Portraits:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     found = np.array([photo not in lost for photo in range(len(PEOPLE))])
     vectors[~found] = 0
-    paths = tuple(Path(name) / f"{number}.jpg" for number, name in enumerate(PEOPLE))
-    return Portraits(paths, Embeddings(vectors.astype(np.float32), "model"), found)
+    pictures = tuple(f"{name}/{number}.jpg" for number, name in enumerate(PEOPLE))
+    return Portraits(pictures, Embeddings(vectors.astype(np.float32), "model"), found)
 
 
 def by_threshold(enrolled: Embeddings, names: list[str]) -> Identifier:

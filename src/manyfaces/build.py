@@ -5,9 +5,17 @@ From what a user chose (`Options`) to the stages that the pipeline and the engin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from manyfaces.detect.haar import HaarCascade
 from manyfaces.detect.yunet import Wanted, YuNet
 from manyfaces.errors import WeightsError
+from manyfaces.gallery.calibrate import calibrate
+from manyfaces.gallery.matcher import Matcher
+from manyfaces.gallery.roster import Roster
+from manyfaces.gallery.store import GalleryStore
 from manyfaces.heads.emotion import EmotionHead
 from manyfaces.heads.identity import IdentityHead
 from manyfaces.options import Options
@@ -28,7 +36,7 @@ def build_stages(options: Options, identify: Identifier | None = None) -> Stages
         new_linker=AppearanceLinker,
         emotion=build_emotion_head(options) if options.emotion else None,
         identity=build_identity_head(options) if options.identity else None,
-        identify=identify or _strangers,
+        identify=identify or build_identifier(options),
     )
 
 
@@ -56,6 +64,21 @@ def _network(weights: Weights, options: Options) -> Network:
     return load_network(
         weights.content, weights.card.input, Runtime(options.runtime, options.precision, options.threads)
     )
+
+
+def build_identifier(options: Options) -> Identifier:
+    """Names from the gallery. A gallery that was named must be there; the default one may not exist yet."""
+    if not options.identity:
+        return _strangers
+    return Matcher.of(GalleryStore(options.gallery_path, must_exist=options.gallery is not None))
+
+
+def calibrated_identifier(embeddings: Embeddings, names: Sequence[str]) -> Identifier:
+    """A gallery of these faces that lives only in memory, calibrated as one on disk would be."""
+    people, owners = np.unique(np.array(names), return_inverse=True)
+    order = np.argsort(owners, kind="stable")
+    roster = Roster(tuple(people.tolist()), owners[order].astype(np.int64), embeddings[order], revision=0)
+    return Matcher(roster, calibrate(roster))
 
 
 def _strangers(embeddings: Embeddings) -> Identities:

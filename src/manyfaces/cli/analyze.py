@@ -20,6 +20,7 @@ from manyfaces.options import Options
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from manyfaces.card import ModelCard
     from manyfaces.stages import Sink
 
 
@@ -53,7 +54,7 @@ def analyze(
 
     outcome = Outcome()
     names = _expanded(inputs, outcome)
-    sinks = _sinks(output or [], annotate, report, _how(options))
+    sinks = _sinks(output or [], annotate, report, options)
     summary = Summary()
     with sinks as sink, Steps("frames", _expected_frames(names, max_frames), quiet) as steps:
         for frame, result in look(names, options, live=live, max_frames=max_frames):
@@ -95,17 +96,18 @@ def _expected_frames(names: Sequence[str], max_frames: int | None) -> int | None
     return total
 
 
-def _sinks(output: Sequence[Path], annotate: Path | None, report: Path | None, made: dict[str, str]) -> Sink:
+def _sinks(output: Sequence[Path], annotate: Path | None, report: Path | None, options: Options) -> Sink:
     """Everything that was asked for; rows go to standard output where nothing was and nobody looks at a terminal."""
     from manyfaces.sinks import JsonLinesStream, Report, Tee, open_annotated, open_table
 
-    sinks: list[Sink] = [open_table(path) for path in output]
+    labels = _emotion_card(options).labels
+    sinks: list[Sink] = [open_table(path, labels) for path in output]
     if not output and not sys.stdout.isatty():
         sinks.append(JsonLinesStream(sys.stdout.buffer))
     if annotate:
         sinks.append(open_annotated(annotate))
     if report:
-        sinks.append(Report(report, made))
+        sinks.append(Report(report, _how(options)))
     return Tee(sinks)
 
 
@@ -113,10 +115,16 @@ def _how(options: Options) -> dict[str, str]:
     """How the results come about, for the report."""
     from manyfaces.weights import find
 
-    models = [find(name)[0] for name in ("yunet", "sface", "emotion")]
+    models = [find("yunet")[0], find("sface")[0], _emotion_card(options)]
     changed = {name: value for name, value in asdict(options).items() if value != getattr(Options(), name)}
     return {
         "made by": f"manyfaces {version('manyfaces')}",
         "models": ", ".join(f"{card.name} ({card.licence})" for card in models),
         "options": ", ".join(f"{name} {value}" for name, value in changed.items()) or "defaults",
     }
+
+
+def _emotion_card(options: Options) -> ModelCard:
+    from manyfaces.weights import find
+
+    return find("emotion" if options.emotion_model == "default" else options.emotion_model)[0]

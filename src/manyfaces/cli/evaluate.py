@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from manyfaces.evaluate.pairs import Pair
-    from manyfaces.evaluate.portraits import Portraits
+    from manyfaces.portraits import Portraits
     from manyfaces.types import Floats, Frame, FrameResult, Integers
 
 Thing = TypeVar("Thing")
@@ -201,18 +201,19 @@ def _portraits(paths: list[Path], options: Options) -> Portraits:
     from dataclasses import replace
 
     from manyfaces.build import build_stages
-    from manyfaces.evaluate.portraits import read_portraits
+    from manyfaces.portraits import read_portraits
+    from manyfaces.sources import read_picture
 
     stages = build_stages(replace(options, emotion=False, identity=True))
     with Steps("photos", len(paths)) as steps:
-        return read_portraits(paths, stages, steps.advance)
+        return read_portraits(_each(steps, ((str(path), read_picture(path)) for path in paths)), stages)
 
 
 def _compared(listed: list[Pair], portraits: Portraits) -> tuple[Floats, Any]:
     """Cosine similarity of every pair, and whether both faces were found."""
     import numpy as np
 
-    place = {path: number for number, path in enumerate(portraits.paths)}
+    place = {Path(name): number for number, name in enumerate(portraits.names)}
     first = np.array([place[pair.first] for pair in listed])
     second = np.array([place[pair.second] for pair in listed])
     vectors = portraits.embeddings.vectors

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from manyfaces.cli import analyze, demo, evaluate, models, people, train
-from manyfaces.cli.outcome import INTERRUPTED, NOTHING_DONE, WRONG_USAGE, complain
+from manyfaces.cli.outcome import DONE, INTERRUPTED, NOTHING_DONE, WRONG_USAGE, complain
 from manyfaces.errors import ManyfacesError, UsageError
 
 app = typer.Typer(
@@ -58,6 +58,10 @@ def main() -> None:
     try:
         app(arguments)
     except ManyfacesError as error:
+        if isinstance(error.__cause__, BrokenPipeError):
+            # Whoever read our rows has seen enough, as `head` does; and Python must not try to flush to it at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(DONE)
         if debug:
             raise
         complain(str(error))

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from manyfaces.errors import InputError
-from manyfaces.evaluate.portraits import Portraits
+from manyfaces.portraits import Portraits
 from manyfaces.stages import Identifier
 from manyfaces.types import Embeddings
 
@@ -153,7 +153,7 @@ def _ask_open(
 
 def _mistake(portraits: Portraits, people: list[str], photo: int, taken: int, splits: int) -> Mistake:
     if taken < 0:
-        return Mistake(str(portraits.paths[photo]), people[photo], None, None, splits)
+        return Mistake(portraits.names[photo], people[photo], None, None, splits)
     vectors = portraits.embeddings.vectors
     similarity = round(float(vectors[photo] @ vectors[taken]), 4)
-    return Mistake(str(portraits.paths[photo]), people[photo], people[taken], similarity, splits)
+    return Mistake(portraits.names[photo], people[photo], people[taken], similarity, splits)

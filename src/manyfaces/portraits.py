@@ -1,16 +1,15 @@
-"""Photos of one person each, as vectors: what verification and identification are measured on, from the raw picture."""
+"""Pictures of one person each, as vectors: what verification and identification start from, raw pictures in."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from manyfaces.align import align
 from manyfaces.pipeline import Stages
-from manyfaces.sources import read_picture
 from manyfaces.stages import Head
 from manyfaces.types import Crops, Detections, Embeddings, Floats, Pixels
 
@@ -19,30 +18,31 @@ BATCH = 32
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Portraits:
-    """Pictures and the vector of each one's main face; `found` is False where no face was detected, its vector zero."""
+    """Pictures by name and the vector of each one's main face; `found` is False where no face was detected, its vector
+    zero."""
 
-    paths: tuple[Path, ...]
+    names: tuple[str, ...]
     embeddings: Embeddings
-    found: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    found: npt.NDArray[np.bool_]
 
     @property
     def undetected(self) -> list[str]:
-        return [str(path) for path, found in zip(self.paths, self.found, strict=True) if not found]
+        return [name for name, found in zip(self.names, self.found, strict=True) if not found]
 
 
-def read_portraits(paths: Iterable[Path], stages: Stages, advance: Callable[[], None]) -> Portraits:
-    """Detect, align and embed the main face of every picture; crops are embedded many at a time."""
+def read_portraits(pictures: Iterable[tuple[str, Pixels]], stages: Stages) -> Portraits:
+    """Detect, align and embed the main face of every named picture; crops are embedded many at a time."""
     if stages.identity is None:
         raise ValueError("portraits are compared by identity, so the stages need an identity head")
-    everything = tuple(paths)
+    names: list[str] = []
     crops: list[Pixels] = []
     found: list[bool] = []
-    for path in everything:
-        crop = _main_crop(read_picture(path), stages, stages.identity)
+    for name, image in pictures:
+        crop = _main_crop(image, stages, stages.identity)
+        names.append(name)
         found.append(len(crop) == 1)
         crops += list(crop)
-        advance()
-    return _spread(everything, np.array(found, bool), _embedded(crops, stages.identity))
+    return _spread(tuple(names), np.array(found, bool), _embedded(crops, stages.identity))
 
 
 def _main_crop(image: Pixels, stages: Stages, head: Head[Embeddings]) -> Pixels:
@@ -71,11 +71,9 @@ def _embedded(crops: list[Pixels], head: Head[Embeddings]) -> Iterator[Embedding
         yield head(Crops(pixels, np.arange(len(pixels), dtype=np.int64)))
 
 
-def _spread(
-    paths: tuple[Path, ...], found: np.ndarray[tuple[int], np.dtype[np.bool_]], parts: Iterator[Embeddings]
-) -> Portraits:
+def _spread(names: tuple[str, ...], found: npt.NDArray[np.bool_], parts: Iterator[Embeddings]) -> Portraits:
     several = list(parts)
     dense: Floats = np.concatenate([part.vectors for part in several])
-    vectors = np.zeros((len(paths), dense.shape[1]), np.float32)
+    vectors = np.zeros((len(names), dense.shape[1]), np.float32)
     vectors[found] = dense
-    return Portraits(paths, Embeddings(vectors, several[0].model), found)
+    return Portraits(names, Embeddings(vectors, several[0].model), found)

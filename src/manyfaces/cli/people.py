@@ -1,0 +1,222 @@
+"""`manyfaces people`, `identify` and `verify`: who is who."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from manyfaces.cli.options import with_options
+from manyfaces.cli.outcome import Outcome
+from manyfaces.cli.progress import Steps
+from manyfaces.errors import GalleryError, InputError, OutputError, UsageError
+from manyfaces.options import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from manyfaces.api import Gallery
+
+app = typer.Typer(no_args_is_help=True, help="The people you have enrolled.")
+
+GalleryFile = Annotated[Path | None, typer.Option("--gallery", help="The gallery file, if not the default one.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The person's name, in any script.")]
+Force = Annotated[bool, typer.Option("--force", help="Enrol faces that are too small, blurred, cut or turned.")]
+
+
+@app.command()
+def add(
+    name: Name,
+    photos: Annotated[list[str], typer.Argument(metavar="PATH...", help="Photos, folders or globs.")],
+    gallery: GalleryFile = None,
+    face: Annotated[
+        int | None, typer.Option(min=1, help="Which face, counted from the left, where a photo shows several.")
+    ] = None,
+    force: Force = False,
+    consent: Annotated[str, typer.Option(help="What the person agreed to, in words; kept with the person.")] = "",
+    expires: Annotated[str, typer.Option(help="The day on which the consent runs out, such as 2027-12-31.")] = "",
+) -> None:
+    """Enrol a person from photos; those that are not good enough are refused with the reason."""
+    from manyfaces.gallery.store import Consent
+    from manyfaces.sources import expand
+
+    agreed = Consent(consent, expires=expires) if consent or expires else None
+    outcome, people = Outcome(), _open(gallery)
+    for photo in expand(photos):
+        try:
+            added = people.add(name, [photo], face=face, force=force, consent=agreed)
+        except (GalleryError, InputError) as error:
+            outcome.failed(photo, error)
+            continue
+        outcome.done()
+        typer.echo(f"{photo}: {'enrolled' if added else 'already enrolled'}")
+    raise typer.Exit(outcome.status)
+
+
+@app.command("import")
+def import_folder(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder of photos per person, named after them.")],
+    gallery: GalleryFile = None,
+    force: Force = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
+) -> None:
+    """Enrol everybody of a folder that holds a folder of photos per person."""
+    people = _open(gallery)
+    outcome, enrolled, known = Outcome(), 0, 0
+    with Steps("photos", people.count_photos(folder), quiet) as steps:
+        for photo in people.import_folder(folder, force=force):
+            steps.advance()
+            if photo.refused:
+                outcome.failed(photo.source, photo.refused)
+            else:
+                outcome.done()
+            enrolled += photo.enrolled
+            known += photo.known
+    if not quiet:
+        typer.echo(f"{enrolled} photos enrolled, {known} already were, {len(people.people())} people in the gallery")
+    raise typer.Exit(outcome.status)
+
+
+@app.command("list")
+def list_people(gallery: GalleryFile = None) -> None:
+    """Everybody in the gallery."""
+    table = Table("name", "faces", "added", "consent")
+    for person in _open(gallery).people():
+        table.add_row(*map(escape, (person.name, str(person.faces), person.added[:10], person.consent.text)))
+    Console().print(table)
+
+
+@app.command()
+def show(name: Name, gallery: GalleryFile = None) -> None:
+    """What is known of one person."""
+    people = _open(gallery)
+    person = people.person(name)
+    typer.echo(f"{person.name}: {person.faces} faces, added {person.added[:10]}, model {person.model}")
+    if person.consent.text or person.consent.expires:
+        until = f", until {person.consent.expires}" if person.consent.expires else ""
+        typer.echo(f"consent: {person.consent.text or 'given'}{until}")
+    table = Table("photo", "size", "sharpness", "turned", "added")
+    for face in people.faces(name):
+        figures = (f"{face.size:.0f} px", f"{face.sharpness:.0f}", f"{face.yaw:.0%}", face.added[:10])
+        table.add_row(escape(face.source), *figures)
+    Console().print(table)
+
+
+@app.command()
+def rename(
+    name: Name, new: Annotated[str, typer.Argument(metavar="NEW", help="The new name.")], gallery: GalleryFile = None
+) -> None:
+    """Give a person another name."""
+    _open(gallery).rename(name, new)
+    typer.echo(f"{name} is now {new}")
+
+
+@app.command()
+def remove(name: Name, gallery: GalleryFile = None) -> None:
+    """Forget a person, with every trace in the gallery's files."""
+    typer.echo(f"{name}: {_open(gallery).remove(name)} faces removed")
+
+
+@app.command()
+def export(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Only these people.")] = None,
+    gallery: GalleryFile = None,
+    vectors: Annotated[bool, typer.Option("--vectors", help="With the vectors, which are personal data.")] = False,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="To this file instead of the screen.")] = None,
+) -> None:
+    """Everything that is known of people, as JSON."""
+    text = json.dumps(_open(gallery).export(names or [], vectors=vectors), indent=2, ensure_ascii=False)
+    if output is None:
+        typer.echo(text)
+        return
+    try:
+        output.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{output}: cannot write ({error.strerror}); choose another place") from None
+
+
+@app.command()
+def purge(
+    gallery: GalleryFile = None,
+    older_than: Annotated[int | None, typer.Option(min=0, help="Faces enrolled more than so many days ago.")] = None,
+    everything: Annotated[bool, typer.Option("--everything", help="Everybody.")] = False,
+) -> None:
+    """Forget whose consent has run out, what is older than so many days, or everybody."""
+    purged = _open(gallery).purge(older_than_days=older_than, everything=everything)
+    names = f": {', '.join(purged.people)}" if purged.people else ""
+    typer.echo(f"{purged.faces} faces and {len(purged.people)} people forgotten{names}")
+
+
+@app.command()
+def calibrate(
+    gallery: GalleryFile = None,
+    false_accepts: Annotated[float, typer.Option(help="The share of strangers that may be given a name.")] = 0.01,
+) -> None:
+    """Compute from the gallery's own faces when a face gets a name; repeated by itself as the gallery grows."""
+    found = _open(gallery).calibrate(false_accepts)
+    sources = {"shipped": "shipped figures (too few people to tell)", "gallery": "this gallery", "both": "both"}
+    typer.echo(
+        f"similarity {found.threshold:.3f} and a lead of {found.margin:.3f} for {found.false_accept_rate:.1%} false "
+        f"accepts among {found.people} people with {found.faces} faces; from {sources[found.basis]}"
+    )
+    if found.suspects:
+        typer.echo(f"{found.suspects} pairs of people look like one person; is a photo in the wrong place?")
+
+
+@with_options
+def identify(
+    pictures: Annotated[list[str], typer.Argument(metavar="PICTURE...", help="Pictures, folders or globs.")],
+    options: Options,
+) -> None:
+    """Name every face of pictures; strangers stay unknown."""
+    from dataclasses import replace
+
+    from manyfaces.api import look
+    from manyfaces.sources import expand
+
+    outcome = Outcome()
+    table = Table("picture", "face", "name", "probability", "similarity")
+    for _, result in look(expand(pictures), replace(options, emotion=False)):
+        outcome.count(result)
+        for face in sorted(result.faces, key=lambda face: face.box):
+            place = f"{face.box[0]:.0f}, {face.box[1]:.0f}"
+            table.add_row(
+                escape(result.stream), place, escape(face.identity or "unknown"),
+                _figure(face.identity_confidence), _figure(face.similarity),
+            )  # fmt: skip
+    Console().print(table)
+    raise typer.Exit(outcome.status)
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+@with_options
+def verify(
+    first: Annotated[str, typer.Argument(metavar="A", help="A picture.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another.")],
+    options: Options,
+    false_accepts: Annotated[float, typer.Option(help="The share of different people that may pass as one.")] = 0.001,
+) -> None:
+    """Are these two pictures of the same person?"""
+    from manyfaces.api import verify as compare
+
+    found = compare(first, second, options, false_accepts=false_accepts)
+    answer = "the same person" if found.same else "different people"
+    typer.echo(
+        f"{answer}: similarity {found.similarity:.3f}, threshold {found.threshold:.3f}, "
+        f"probability of being the same {found.probability:.1%}"
+    )
+
+
+def _open(gallery: Path | None) -> Gallery:
+    from manyfaces.api import Gallery
+
+    return Gallery(gallery)
