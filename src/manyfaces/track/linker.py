@@ -11,7 +11,7 @@ A row of zeros among the embeddings stands for a face that was not read in this 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import exp
+from math import exp, sqrt
 from typing import TypeAlias
 
 import numpy as np
@@ -22,6 +22,7 @@ from manyfaces.geometry import areas, overlaps
 from manyfaces.track.assign import best_pairs
 from manyfaces.types import Embeddings, Floats, Tracks
 
+Doubles: TypeAlias = npt.NDArray[np.float64]
 Flags: TypeAlias = npt.NDArray[np.bool_]
 
 FADING = 0.75
@@ -86,8 +87,15 @@ class _Look:
         self.total = self.total * np.float32(fading) + vector * np.float32(weight)
         self.weight = self.weight * fading + weight
 
+    @property
+    def direction(self) -> Floats:
+        """The unit vector; zeros where nothing has been seen."""
+        unit: Floats = self.total / np.float32(max(sqrt(float(self.total @ self.total)), 1e-9))
+        return unit
+
     def like(self, other: _Look) -> float:
-        lengths = float(np.linalg.norm(self.total) * np.linalg.norm(other.total))
+        """The cosine: 1 for the same look, around 0 for two people."""
+        lengths = sqrt(float(self.total @ self.total) * float(other.total @ other.total))
         return float(self.total @ other.total) / lengths if lengths > 0 else 0.0
 
     @property
@@ -107,15 +115,6 @@ class _Person:
     seconds: float
     speed: Floats
     sightings: int = 0
-
-    def could_be_at(self, centre: Floats, size: float, seconds: float) -> bool:
-        """Whether the face can have come there: near the way it was going, and not much larger or smaller."""
-        passed = seconds - self.seconds
-        way = self.speed * np.float32(passed)
-        along = float(np.clip((centre - self.centre) @ way / max(float(way @ way), 1e-6), 0, 1))
-        aside = float(np.linalg.norm(self.centre + np.float32(along) * way - centre))
-        scale = max(self.size, size)
-        return aside <= scale * (1.0 + passed) and scale <= 2 * min(self.size, size)
 
     def went_to(self, centre: Floats, size: float, seconds: float) -> None:
         """Half a second of sightings makes the speed; one step alone is mostly the detector's trembling."""
@@ -257,24 +256,26 @@ class AppearanceLinker:
     def _claims(self, seekers: list[_Sighting], free: list[_Person], seconds: float) -> list[tuple[_Sighting, _Person]]:
         """Who is found to be whom: the choice that looks most alike over all, among those who can have moved so. Whom
         a thread is tied to already has a lead."""
-        pairs = [
-            (row, column, self._gain(seeker, person, seconds))
-            for row, seeker in enumerate(seekers)
-            for column, person in enumerate(free)
-        ]
-        rows, columns = (np.array([pair[k] for pair in pairs], np.int64) for k in (0, 1))
-        chosen = best_pairs(rows, columns, np.array([pair[2] for pair in pairs], np.float64))
-        claims = [(seekers[pairs[k][0]], free[pairs[k][1]]) for k in chosen.tolist()]
+        if not free:
+            return []
+        gains = self._gains(seekers, free, seconds)
+        rows, columns = np.nonzero(gains)
+        chosen = best_pairs(rows, columns, gains[rows, columns])
+        claims = [(seekers[rows[k]], free[columns[k]]) for k in chosen.tolist()]
         return [(seeker, person) for seeker, person in claims if person is not seeker.thread.person]
 
-    def _gain(self, seeker: _Sighting, person: _Person, seconds: float) -> float:
-        """What it is worth to say that this is that person; 0 where it cannot be said."""
-        if person is seeker.thread.person:
-            return max(seeker.thread.fit, 0.0) + LEAD
-        if not person.could_be_at(seeker.centre, seeker.size, seconds):
-            return 0.0
-        alike = seeker.thread.look.like(person.look)
-        return alike if alike >= self._likeness.same else 0.0
+    def _gains(self, seekers: list[_Sighting], free: list[_Person], seconds: float) -> Doubles:
+        """What it is worth to say that a seeker is somebody; 0 where it cannot be said."""
+        looks = np.stack([seeker.thread.look.direction for seeker in seekers])
+        alike = looks @ np.stack([person.look.direction for person in free]).T
+        possible = (alike >= max(self._likeness.same, 0)) & _within_reach(seekers, free, seconds)
+        gains = np.where(possible, alike, 0).astype(np.float64)
+        columns = {person.id: column for column, person in enumerate(free)}
+        for row, seeker in enumerate(seekers):
+            own = columns.get(seeker.thread.person.id)
+            if own is not None:
+                gains[row, own] = max(seeker.thread.fit, 0.0) + LEAD
+        return gains
 
     def _tie(self, thread: _Thread, person: _Person) -> None:
         """A thread on trial leaves nobody behind; a thread out of sight loses the person that another takes over."""
@@ -299,6 +300,19 @@ class AppearanceLinker:
         sure = thread.fit >= self._likeness.same or seconds - thread.risk >= RISK
         if sighting.read and sure:
             person.look.learn(sighting.vector, 1.0 if sighting.clear else UNCLEAR, 1 - 1 / LASTING)
+
+
+def _within_reach(seekers: list[_Sighting], free: list[_Person], seconds: float) -> Flags:
+    """Whether each person can have come where each seeker is: near the way they were going when last seen, the nearer
+    the shorter ago that was, and not much larger or smaller."""
+    passed = seconds - np.array([person.seconds for person in free])
+    way = np.stack([person.speed for person in free]) * passed[:, None]
+    apart = np.stack([s.centre for s in seekers])[:, None] - np.stack([person.centre for person in free])
+    along = np.clip((apart * way).sum(axis=2) / np.maximum((way * way).sum(axis=1), 1e-6), 0, 1)
+    aside = np.linalg.norm(apart - along[..., None] * way, axis=2)
+    ours, theirs = np.array([s.size for s in seekers])[:, None], np.array([person.size for person in free])
+    large, small = np.maximum(ours, theirs), np.minimum(ours, theirs)
+    return np.asarray((aside <= large * (1 + passed)) & (large <= 2 * small), np.bool_)
 
 
 def _touched(boxes: Floats) -> Flags:
