@@ -13,6 +13,7 @@ from pathlib import Path
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from manyfaces.cli.outcome import DONE, NOTHING_DONE
@@ -124,7 +125,9 @@ def _processor() -> str:
 def _extras() -> Iterator[Finding]:
     for extra, module in EXTRAS.items():
         there = find_spec(module) is not None
-        yield Finding(f"[{extra}]", True, "installed" if there else f"not installed: pip install 'manyfaces[{extra}]'")
+        yield Finding(
+            f"extra {extra}", True, "installed" if there else f"not installed: pip install 'manyfaces[{extra}]'"
+        )
 
 
 def _gallery() -> Finding:
@@ -139,6 +142,7 @@ def _console() -> Console:
 def _report(findings: list[Finding]) -> None:
     table = Table("", "part", "seen")
     for finding in findings:
-        table.add_row("[green]ok[/]" if finding.well else "[red]no[/]", finding.name, finding.mend or finding.seen)
+        mark = "[green]ok[/]" if finding.well else "[red]no[/]"
+        table.add_row(mark, finding.name, escape(finding.mend or finding.seen))
     _console().print(table)
     raise typer.Exit(DONE if all(finding.well for finding in findings) else NOTHING_DONE)

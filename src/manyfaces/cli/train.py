@@ -12,7 +12,7 @@ from manyfaces.errors import MissingExtra
 if TYPE_CHECKING:
     from manyfaces.train.fit import Progress
 
-app = typer.Typer(no_args_is_help=True, help="Train networks of your own; needs the extra [train].")
+app = typer.Typer(no_args_is_help=True, help="Train networks of your own; needs the train extra.")
 
 
 @app.callback()

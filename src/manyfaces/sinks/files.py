@@ -46,7 +46,7 @@ def write_whole(path: Path, content: bytes) -> None:
     """The file has the old content or the new one, never a half: written beside it and renamed."""
     beside = partial(path)
     with writing(path):
-        refuse_folder(path)
+        refuse_device(path)
         try:
             beside.write_bytes(content)
             beside.replace(path)
@@ -59,6 +59,13 @@ def refuse_folder(path: Path) -> None:
     """A folder where a file is meant is said at once, and not by a failing rename at the end."""
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "is a folder")
+
+
+def refuse_device(path: Path) -> None:
+    """Renaming over a device or a pipe would put a file in its place: /dev/null must stay what it is."""
+    refuse_folder(path)
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path}: this is a device or a pipe, and a file is needed; give the name of a file")
 
 
 def refuse_input(path: Path, stream: str) -> None:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from manyfaces.draw import annotate
-from manyfaces.sinks.files import partial, refuse_folder, write_whole, writing
+from manyfaces.sinks.files import partial, refuse_device, write_whole, writing
 from manyfaces.sinks.page import Shot, page
 from manyfaces.sinks.story import Story
 from manyfaces.types import Face, Frame, FrameResult, Pixels, Unreadable
@@ -42,7 +42,7 @@ class Report:
 
     def __enter__(self) -> Report:
         with writing(self._path):
-            refuse_folder(self._path)
+            refuse_device(self._path)
             partial(self._path).write_bytes(b"")
         return self
 

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 from manyfaces.errors import MissingExtra
 from manyfaces.rows import as_json
-from manyfaces.sinks.files import WholeLines, partial, refuse_folder, writing
+from manyfaces.sinks.files import WholeLines, partial, refuse_device, refuse_folder, writing
 from manyfaces.types import Frame, FrameResult, Unreadable
 
 LANDMARK_NAMES = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
@@ -162,7 +162,7 @@ class Parquet:
         parquet = _import_parquet()
         self._schema = _schema(self._labels)
         with writing(self._path):
-            refuse_folder(self._path)
+            refuse_device(self._path)
             self._file = _Reserved(partial(self._path), self._RESERVE)
         self._writer = parquet.ParquetWriter(self._file, self._schema, compression="zstd")
         return self

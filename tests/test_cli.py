@@ -1,0 +1,228 @@
+"""The command line as a user meets it: exit status, sentences, files; also with everything wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from manyfaces.cli.main import main
+from manyfaces.options import Options
+from manyfaces.types import Pixels
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
+    """Run `manyfaces` in this process, in an empty folder, with no gallery of the user's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MANYFACES_GALLERY", str(tmp_path / "default.db"))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def command(*arguments: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["manyfaces", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capfdbinary.readouterr()
+        return Ran(int(end.value.code or 0), out.decode(), err.decode())
+
+    return command
+
+
+@pytest.fixture
+def photo(tmp_path: Path, astronaut: Pixels) -> Path:
+    Image.fromarray(astronaut).save(tmp_path / "collins.png")
+    return tmp_path / "collins.png"
+
+
+@pytest.fixture
+def other(tmp_path: Path, hopper: Pixels) -> Path:
+    Image.fromarray(hopper).save(tmp_path / "hopper.png")
+    return tmp_path / "hopper.png"
+
+
+def test_rows_go_to_standard_output_when_nobody_looks_at_a_terminal(run: Run, photo: Path) -> None:
+    ran = run("analyze", "collins.png", "--quiet")
+    assert (ran.status, ran.err) == (0, "")
+    (row,) = ran.rows
+    (face,) = row["faces"]  # type: ignore[misc]
+    assert (row["stream"], row["index"], row["width"]) == ("collins.png", 0, 512)
+    assert face["emotion"] == "happy"
+    assert len(face["landmarks"]) == 5
+    assert face["identity"] is None
+
+
+def test_all_outputs_at_once(run: Run, photo: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    ran = run(
+        *("analyze", "collins.png", "-o", "a.jsonl", "-o", "a.csv", "-o", "a.parquet"),
+        *("--annotate", "out/", "--report", "a.html"),
+    )
+    assert ran.status == 0
+    assert ran.out == ""
+    assert "happy 100%" in ran.err
+    for name in ("a.jsonl", "a.csv", "a.parquet", "a.html", "out/collins.png"):
+        assert (tmp_path / name).stat().st_size > 100, name
+
+
+def test_heads_that_are_switched_off_say_nothing(run: Run, photo: Path) -> None:
+    (row,) = run("analyze", "collins.png", "--no-emotion", "--no-identity").rows
+    (face,) = row["faces"]  # type: ignore[misc]
+    assert (face["emotion"], face["emotions"], face["identity"], face["similarity"]) == (None, {}, None, None)
+
+
+def test_one_input_that_fails_does_not_stop_the_others(run: Run, photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("not a picture")
+    ran = run("analyze", "gone.jpg", "text.jpg", "collins.png", "--quiet")
+    assert ran.status == 1
+    assert [row["stream"] for row in ran.rows] == ["text.jpg", "collins.png"]
+    assert ran.rows[0]["error"]
+    assert ran.err.count("manyfaces: ") == 2
+    assert "gone.jpg" in ran.err
+
+
+def test_nothing_could_be_done(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for wrong in ("gone.mp4", "empty", "nothing-*.jpg"):
+        ran = run("analyze", wrong)
+        assert ran.status == 3, wrong
+        assert len(ran.err.strip().splitlines()) == 1, ran.err
+        assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--threshold", "nan"],
+        ["--threshold", "-1"],
+        ["--min-face", "-3"],
+        ["--min-face", "nan"],
+        ["--detector", "psychic"],
+        ["--runtime", "abacus"],
+        ["--precision", "f8"],
+        ["--threads", "-2"],
+        ["-o", "rows.xls"],
+        ["--annotate", "film.doc"],
+        ["--max-frames", "0"],
+        ["--no-such-flag"],
+    ],
+)
+def test_wrong_usage(run: Run, photo: Path, wrong: list[str]) -> None:
+    ran = run("analyze", "collins.png", *wrong)
+    assert ran.status == 2
+    assert "Traceback" not in ran.err
+    assert ran.err.strip()
+
+
+def test_an_output_that_cannot_be_written(run: Run, photo: Path) -> None:
+    for place in ("no/such/folder/rows.jsonl", "/proc/rows.jsonl"):
+        ran = run("analyze", "collins.png", "-o", place)
+        assert ran.status == 3
+        assert place in ran.err
+        assert len(ran.err.strip().splitlines()) == 1
+
+
+def test_a_full_disk_is_said_before_any_work_is_done(run: Run, photo: Path, tmp_path: Path) -> None:
+    if not Path("/dev/full").is_char_device():
+        pytest.skip("this system has no /dev/full")
+    (tmp_path / "full.csv").symlink_to("/dev/full")
+    ran = run("analyze", "collins.png", "-o", "rows.jsonl", "-o", "full.csv")
+    assert ran.status == 3
+    assert "full.csv" in ran.err
+    assert (tmp_path / "rows.jsonl").read_text() == ""
+
+
+def test_a_device_is_never_replaced_by_a_file(run: Run, photo: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.html")
+    ran = run("analyze", "collins.png", "--report", "pipe.html")
+    assert ran.status == 3
+    assert "is a device or a pipe" in ran.err
+    assert (tmp_path / "pipe.html").is_fifo()
+
+
+def test_wrong_weights_are_never_run(run: Run, photo: Path, tmp_path: Path) -> None:
+    from manyfaces.weights import find
+
+    card, path = find("emotion")
+    card.write(tmp_path / "mine.json")
+    (tmp_path / "mine.onnx").write_bytes(path.read_bytes() + b"x")
+    ran = run("analyze", "collins.png", "--emotion-model", "mine.onnx")
+    assert ran.status == 3
+    assert "these are not the weights of" in ran.err
+    ran = run("analyze", "collins.png", "--emotion-model", "yunet")
+    assert "does detection, not emotion" in ran.err
+
+
+def test_a_camera_that_is_absent(run: Run) -> None:
+    if Path("/dev/video63").exists():
+        pytest.skip("this machine has 64 cameras")
+    ran = run("analyze", "63")
+    assert ran.status == 3
+    assert "63" in ran.err
+
+
+def test_no_network(run: Run) -> None:
+    ran = run("analyze", "http://127.0.0.1:9/stream.mp4", "--quiet")
+    assert ran.status == 3
+    assert "127.0.0.1" in ran.err
+
+
+def test_debug_shows_where(run: Run, monkeypatch: pytest.MonkeyPatch, photo: Path) -> None:
+    from manyfaces.errors import UsageError
+
+    monkeypatch.setattr(sys, "argv", ["manyfaces", "analyze", "collins.png", "--threshold", "7", "--debug"])
+    with pytest.raises(UsageError, match="must lie between 0 and 1"):
+        main()
+
+
+def test_every_option_is_a_flag_with_the_same_default(run: Run) -> None:
+    shown = run("analyze", "--help").out
+    for field in fields(Options):
+        assert f"--{field.name.replace('_', '-')}" in shown
+
+
+def test_head_may_close_the_pipe(photo: Path) -> None:
+    code = f"'{sys.executable}' -m manyfaces analyze collins.png collins.png collins.png -q | head -c 10"
+    done = subprocess.run(code, shell=True, cwd=photo.parent, capture_output=True, env={**os.environ}, check=False)
+    assert done.stdout == b'{"stream":'
+    assert done.stderr == b""
+
+
+def test_the_models_are_listed_checked_and_healthy(run: Run) -> None:
+    listed = run("models", "list")
+    assert listed.status == 0
+    assert all(name in listed.out for name in ("yunet-2023mar", "sface-2021dec", "emotion-", "MIT", "Apache-2.0"))
+    checked = run("models", "check")
+    assert checked.status == 0
+    assert checked.out.count("hash right, runs") == 3
+    doctor = run("doctor")
+    assert doctor.status == 0
+    assert "openvino" in doctor.out
+
+
+def test_version_and_help(run: Run) -> None:
+    assert run("--version").out.startswith("manyfaces 0.")
+    assert "analyze" in run("--help").out
+    assert run().status == 2
