@@ -1,0 +1,226 @@
+"""From a photo to an enrolment: find the face, ask which where there are several, refuse what would do harm later.
+
+Knows only protocols, so it works with any detector, any identity head and anything that keeps enrolments.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+
+from manyfaces.align import align
+from manyfaces.errors import EnrolmentRefused, InputError, UsageError
+from manyfaces.quality import assess
+from manyfaces.stages import Detector, Head
+from manyfaces.types import Crops, Detections, Embeddings, Pixels, Qualities
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a face must be worth to be enrolled.
+
+    size: the shorter side of the box in pixels. sharpness: a face of 20 pixels that is in focus has 12 or more, one
+    blurred until it looks like others has less than 10. yaw: 0.75 is about 67 degrees, where one eye begins to hide.
+    inside: the share of the box in the picture. docs/decisions/0004 says what these refuse.
+    """
+
+    size: float = 20
+    sharpness: float = 10
+    yaw: float = 0.75
+    inside: float = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which face of a photo to take. `face` counts from 1, left to right; `largest` takes the biggest; `force` takes it
+    however bad it is."""
+
+    face: int | None = None
+    largest: bool = False
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        if self.face is not None and self.face < 1:
+            raise UsageError(f"face {self.face}: faces are counted from 1, left to right")
+        if self.face is not None and self.largest:
+            raise UsageError("give the number of the face or ask for the largest, not both")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Enrolment:
+    """One face, ready to be kept: its vector, what it is worth, where it was seen."""
+
+    embeddings: Embeddings
+    qualities: Qualities
+    detections: Detections
+
+
+class Enroller:
+    """Makes enrolments with one detector and one identity head."""
+
+    def __init__(self, detector: Detector, head: Head[Embeddings], limits: Limits | None = None) -> None:
+        self._detector = detector
+        self._head = head
+        self._limits = limits or Limits()
+
+    def __call__(self, image: Pixels, where: str, choice: Choice | None = None) -> Enrolment:
+        """Enrol one face of a picture; `where` names the picture in what is said about it."""
+        choice = choice or Choice()
+        found = self._detector([image])[0]
+        chosen = found[np.array([_pick(found, where, choice)])]
+        crops = align(image, chosen.landmarks, self._head.spec)
+        qualities = assess(chosen, crops, image.shape[1], image.shape[0])
+        if not choice.force:
+            _refuse_poor(qualities, self._limits, where)
+        return Enrolment(self._head(Crops(crops, np.zeros(1, np.int64))), qualities, chosen)
+
+
+def left_to_right(detections: Detections) -> list[int]:
+    """The order in which the faces of a photo are counted: by the middle of the box."""
+    return [int(place) for place in np.argsort(detections.boxes[:, 0] + detections.boxes[:, 2], kind="stable")]
+
+
+def _pick(found: Detections, where: str, choice: Choice) -> int:
+    if not len(found):
+        raise EnrolmentRefused(f"{where}: no face found; use a photo that shows the face bigger and from the front")
+    ordered = left_to_right(found)
+    if choice.face is not None:
+        if choice.face > len(ordered):
+            raise EnrolmentRefused(f"{where}: there is no face {choice.face}; {_listed(found, ordered)}")
+        return ordered[choice.face - 1]
+    if choice.largest:
+        return int(np.prod(found.boxes[:, 2:] - found.boxes[:, :2], axis=1).argmax())
+    if len(ordered) > 1:
+        raise EnrolmentRefused(f"{where}: which face? {_listed(found, ordered)}; say which with its number (--face N)")
+    return ordered[0]
+
+
+def _listed(found: Detections, ordered: Sequence[int]) -> str:
+    faces = [
+        f"{number} at x {x1:.0f} to {x2:.0f}, y {y1:.0f} to {y2:.0f}"
+        for number, (x1, y1, x2, y2) in enumerate(found.boxes[list(ordered)].tolist(), start=1)
+    ]
+    count = "1 face" if len(faces) == 1 else f"{len(faces)} faces, left to right"
+    return f"the photo shows {count}: {', '.join(faces)}"
+
+
+def _refuse_poor(qualities: Qualities, limits: Limits, where: str) -> None:
+    """Name everything that is wrong, so that the next photo can be better in every respect."""
+    size, sharpness, yaw, inside = (
+        float(figure[0]) for figure in (qualities.size, qualities.sharpness, qualities.yaw, qualities.inside)
+    )
+    faults = []
+    if size < limits.size:
+        faults.append(f"too small ({size:.0f} pixels, at least {limits.size:.0f} needed)")
+    if sharpness < limits.sharpness:
+        faults.append(f"too blurred (sharpness {sharpness:.1f}, at least {limits.sharpness:.0f} needed)")
+    if inside < limits.inside:
+        faults.append(f"cut by the edge ({inside:.0%} of it in the picture, at least {limits.inside:.0%} needed)")
+    if yaw > limits.yaw:
+        faults.append(f"turned too far to the side ({yaw:.2f} of a quarter turn, at most {limits.yaw:.2f} allowed)")
+    if faults:
+        raise EnrolmentRefused(f"{where}: the face is {' and '.join(faults)}; use another photo, or force it (--force)")
+
+
+# --- a folder per person ---------------------------------------------------------------------------------------------
+
+
+class Register(Protocol):
+    """Where enrolments go. The gallery's store is one."""
+
+    def holders(self, digest: str, /) -> tuple[str, ...]:
+        """The people who have a face from the file with this hash."""
+
+    def add(
+        self, name: str, embeddings: Embeddings, qualities: Qualities, source: str = "", digest: str = ""
+    ) -> int: ...
+
+
+Status = Literal["enrolled", "refused", "duplicate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one photo. `done` of `total` photos have been looked at; `reason` is empty where all went well."""
+
+    name: str
+    path: Path
+    status: Status
+    reason: str
+    done: int
+    total: int
+
+
+def photos_by_person(folder: Path) -> list[tuple[str, Path]]:
+    """Every photo with the name of its person, which is the name of the folder it lies in."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: there is no such folder; give one that holds a folder of photos per person")
+    photos = [
+        (unicodedata.normalize("NFC", person.name), photo)
+        for person in sorted(folder.iterdir())
+        if person.is_dir() and not person.name.startswith(".")
+        for photo in sorted(person.iterdir())
+        if photo.suffix.lower() in SUFFIXES and not photo.name.startswith(".")
+    ]
+    if not photos:
+        raise InputError(f"{folder}: no photos of people here; make a folder per person and put the photos into it")
+    return photos
+
+
+def import_folder(
+    folder: Path,
+    enroller: Enroller,
+    read: Callable[[Path], Pixels],
+    register: Register,
+    choice: Choice | None = None,
+) -> Iterator[Outcome]:
+    """Enrol a folder per person, one outcome per photo as it happens. A photo that fails does not stop the others.
+
+    What was enrolled stays when the caller stops early; running it again finds those photos as duplicates and goes on.
+    Without a `choice`, photos with several faces are refused.
+    """
+    photos = photos_by_person(folder)
+    for done, (name, path) in enumerate(photos, start=1):
+        status, reason = _import_one(name, path, enroller, read, register, choice)
+        yield Outcome(name, path, status, reason, done, len(photos))
+
+
+def _import_one(
+    name: str,
+    path: Path,
+    enroller: Enroller,
+    read: Callable[[Path], Pixels],
+    register: Register,
+    choice: Choice | None,
+) -> tuple[Status, str]:
+    try:
+        digest = file_digest(path)
+        holders = register.holders(digest)
+        if holders and name not in holders:
+            return (
+                "refused",
+                f"{path}: the same file is already enrolled as {holders[0]!r}; remove it from one of the two",
+            )
+        if holders:
+            return "duplicate", f"{path}: the same file is already enrolled"
+        enrolment = enroller(read(path), str(path), choice)
+        added = register.add(name, enrolment.embeddings, enrolment.qualities, str(path), digest)
+    except (EnrolmentRefused, InputError) as error:
+        return "refused", str(error)
+    return ("enrolled", "") if added else ("duplicate", f"{path}: the same file is already enrolled")
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file: equal files are the same photo, whatever they are called."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
