@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import cached_property
 from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
 
-from manyfaces.build import build_stages
+import numpy as np
+
+from manyfaces import enrol
+from manyfaces.build import build_enroller, build_stages, nobody
+from manyfaces.enrol import Choice, Enroller
 from manyfaces.errors import InputError
-from manyfaces.options import Options
+from manyfaces.gallery.calibrate import FALSE_ACCEPT_RATE, calibrate
+from manyfaces.gallery.calibration import Calibration
+from manyfaces.gallery.roster import Roster
+from manyfaces.gallery.store import Consent, EnrolledFace, GalleryStore, Person, Purged
+from manyfaces.options import Options, default_gallery
 from manyfaces.pipeline import Pipeline, Seen
-from manyfaces.sources import expand, open_source
+from manyfaces.portraits import read_portraits
+from manyfaces.sources import expand, open_source, read_picture
 from manyfaces.stages import Source
-from manyfaces.types import FrameResult, Unreadable
+from manyfaces.types import Embeddings, FrameResult, Unreadable
 
 Name = str | PathLike[str]
 
@@ -53,3 +67,137 @@ def _readable(name: str, live: bool, max_frames: int | None) -> Source:
         yield from open_source(name, live=live, max_frames=max_frames)
     except InputError as error:
         yield Unreadable(name, 0, 0.0, str(error))
+
+
+class Gallery:
+    """The people you have enrolled, in one file.
+
+        gallery = mf.Gallery("people.db")
+        gallery.add("Lan", ["lan1.jpg", "lan2.jpg"])
+        for result in mf.analyze("party.jpg", mf.Options(gallery="people.db")): ...
+
+    Without a path it is the default gallery of this user. Nothing is made before the first person is added.
+    """
+
+    def __init__(self, path: Name | None = None, options: Options | None = None) -> None:
+        self._store = GalleryStore(path or default_gallery())
+        self._options = options or Options()
+
+    @property
+    def path(self) -> Path:
+        return self._store.path
+
+    @cached_property
+    def _enroller(self) -> Enroller:
+        return build_enroller(self._options)
+
+    def add(
+        self,
+        name: str,
+        photos: Iterable[Name],
+        *,
+        face: int | None = None,
+        force: bool = False,
+        consent: Consent | None = None,
+    ) -> int:
+        """Enrol one face of each photo under a name, new or known; how many were added.
+
+        A photo that is not good enough raises `EnrolmentRefused` with the reason and the figure; `force` takes it all
+        the same. One that shows several faces needs `face`, counted from the left. What this person already has adds
+        nothing.
+        """
+        return sum(self._add_photo(name, Path(photo), Choice(face, force=force), consent) for photo in photos)
+
+    def _add_photo(self, name: str, photo: Path, choice: Choice, consent: Consent | None) -> int:
+        self._make_folder()
+        found = self._enroller(read_picture(photo), str(photo), choice)
+        digest = enrol.file_digest(photo)
+        return self._store.add(name, found.embeddings, found.qualities, str(photo), digest, consent)
+
+    def import_folder(self, folder: Name, *, force: bool = False) -> Iterator[enrol.Outcome]:
+        """Enrol everybody of a folder that holds a folder of photos per person; one outcome per photo as it happens."""
+        self._make_folder()
+        return enrol.import_folder(Path(folder), self._enroller, read_picture, self._store, Choice(force=force))
+
+    def _make_folder(self) -> None:
+        """The default gallery lies in a folder that a fresh machine does not have yet."""
+        if self.path == default_gallery():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+
+    def people(self) -> list[Person]:
+        """Everybody, by name."""
+        return self._store.people()
+
+    def person(self, name: str) -> Person:
+        return self._store.person(name)
+
+    def faces(self, name: str) -> list[EnrolledFace]:
+        """Where each enrolled face of a person came from and what it was worth."""
+        return self._store.faces(name)
+
+    def rename(self, old: str, new: str) -> None:
+        self._store.rename(old, new)
+
+    def remove(self, name: str) -> int:
+        """Forget a person with every trace; how many faces went."""
+        return self._store.remove(name)
+
+    def purge(self, *, older_than_days: float | None = None, everything: bool = False) -> Purged:
+        """Forget whose consent has run out, what is older than so many days, or everybody."""
+        age = None if older_than_days is None else timedelta(days=older_than_days)
+        return self._store.purge(older_than=age, everything=everything)
+
+    def export(self, names: Sequence[str] = (), *, vectors: bool = False) -> dict[str, Any]:
+        """What is known of these people, or of everybody, as plain values for JSON."""
+        return self._store.export(names, vectors=vectors)
+
+    def calibrate(self, false_accept_rate: float = FALSE_ACCEPT_RATE) -> Calibration:
+        """Compute and keep when a face gets a name, so that this share of strangers is given one. It is computed anew
+        by itself when the gallery has changed; call this to choose another rate."""
+        roster = self._store.roster()
+        calibration = calibrate(roster, false_accept_rate)
+        self._store.save_calibration(calibration, roster.revision)
+        return calibration
+
+
+def identify(picture: Name, options: Options | None = None) -> FrameResult:
+    """Name every face of one picture from the gallery of the options; strangers have no name."""
+    chosen = replace(options or Options(), emotion=False)
+    (result,) = analyze(picture, chosen, max_frames=1)
+    if result.error:
+        raise InputError(result.error)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Whether two pictures show the same person: the decision, the similarity and the threshold it was held to, and
+    the probability of one person, where one and two were equally likely before."""
+
+    same: bool
+    similarity: float
+    threshold: float
+    probability: float
+
+
+def verify(first: Name, second: Name, options: Options | None = None, *, false_accepts: float = 0.001) -> Verification:
+    """Compare the main faces of two pictures. `false_accepts` is the share of different people that may pass as one."""
+    stages = build_stages(replace(options or Options(), emotion=False), nobody)
+    pictures = [(fspath(name), read_picture(Path(name))) for name in (first, second)]
+    portraits = read_portraits(pictures, stages)
+    if portraits.undetected:
+        raise InputError(f"{portraits.undetected[0]}: no face found; use a picture that shows one bigger")
+    return _compared(portraits.embeddings, false_accepts)
+
+
+def _compared(pair: Embeddings, false_accepts: float) -> Verification:
+    """The first face is a gallery of one, and the second asks whether it is in it."""
+    calibration = calibrate(Roster(("first",), np.zeros(1, np.int64), pair[0:1]), false_accepts)
+    similarity = pair.vectors[1:] @ pair.vectors[0]
+    nobody_else = np.full(1, -1, np.float32)
+    return Verification(
+        same=bool(calibration.accepts(similarity, nobody_else)[0]),
+        similarity=float(similarity[0]),
+        threshold=calibration.threshold,
+        probability=float(calibration.probabilities(similarity, nobody_else)[0][0]),
+    )

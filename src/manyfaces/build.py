@@ -11,6 +11,7 @@ import numpy as np
 
 from manyfaces.detect.haar import HaarCascade
 from manyfaces.detect.yunet import Wanted, YuNet
+from manyfaces.enrol import Enroller
 from manyfaces.errors import WeightsError
 from manyfaces.gallery.calibrate import calibrate
 from manyfaces.gallery.matcher import Matcher
@@ -69,8 +70,12 @@ def _network(weights: Weights, options: Options) -> Network:
 def build_identifier(options: Options) -> Identifier:
     """Names from the gallery. A gallery that was named must be there; the default one may not exist yet."""
     if not options.identity:
-        return _strangers
+        return nobody
     return Matcher.of(GalleryStore(options.gallery_path, must_exist=options.gallery is not None))
+
+
+def build_enroller(options: Options) -> Enroller:
+    return Enroller(build_detector(options), build_identity_head(options))
 
 
 def calibrated_identifier(embeddings: Embeddings, names: Sequence[str]) -> Identifier:
@@ -81,5 +86,6 @@ def calibrated_identifier(embeddings: Embeddings, names: Sequence[str]) -> Ident
     return Matcher(roster, calibrate(roster))
 
 
-def _strangers(embeddings: Embeddings) -> Identities:
+def nobody(embeddings: Embeddings) -> Identities:
+    """An `Identifier` that knows nobody."""
     return Identities.strangers(len(embeddings))

@@ -22,7 +22,8 @@ def evidence_weights(qualities: Qualities) -> Floats:
     size = np.clip(qualities.size / 80, 0, 1)
     frontal = np.clip(1.25 - qualities.yaw, 0, 1)
     sharp = np.clip(qualities.sharpness / 100, 0.2, 1)
-    return np.clip(size * frontal * sharp * qualities.inside, 0.05, 1).astype(np.float32)
+    weights: Floats = np.clip(size * frontal * sharp * qualities.inside, 0.05, 1).astype(np.float32)
+    return weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ class _Mean:
 
     @property
     def value(self) -> Floats:
-        return self.total / np.float32(max(self.weight, 1e-9))
+        mean: Floats = self.total / np.float32(max(self.weight, 1e-9))
+        return mean
 
     def with_news(self, value: Floats, weight: float, seconds: float, memory: float) -> _Mean:
         fade = float(np.exp(-max(seconds - self.seconds, 0.0) / memory))
@@ -139,7 +141,8 @@ class IdentityVotes:
         if not tracks:
             return embeddings.vectors
         means = np.stack([self._known[track].face.value for track in tracks])
-        return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
+        unit: Floats = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
+        return unit
 
     def _named(self, known: _Known, candidate: tuple[str | None, float, float], seconds: float) -> _Known:
         if known.shown is None or candidate[0] == known.shown[0]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+from collections import Counter
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,13 +16,14 @@ from rich.table import Table
 from manyfaces.cli.options import with_options
 from manyfaces.cli.outcome import Outcome
 from manyfaces.cli.progress import Steps
-from manyfaces.errors import GalleryError, InputError, OutputError, UsageError
+from manyfaces.errors import GalleryError, InputError, OutputError
 from manyfaces.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from manyfaces.api import Gallery
+    from manyfaces.enrol import Outcome as Enrolled
 
 app = typer.Typer(no_args_is_help=True, help="The people you have enrolled.")
 
@@ -67,20 +69,29 @@ def import_folder(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
 ) -> None:
     """Enrol everybody of a folder that holds a folder of photos per person."""
-    people = _open(gallery)
-    outcome, enrolled, known = Outcome(), 0, 0
-    with Steps("photos", people.count_photos(folder), quiet) as steps:
-        for photo in people.import_folder(folder, force=force):
-            steps.advance()
-            if photo.refused:
-                outcome.failed(photo.source, photo.refused)
-            else:
-                outcome.done()
-            enrolled += photo.enrolled
-            known += photo.known
+    people, outcome = _open(gallery), Outcome()
+    became: Counter[str] = Counter()
+    for photo in _with_progress(people.import_folder(folder, force=force), quiet):
+        became[photo.status] += 1
+        if photo.status == "refused":
+            outcome.failed(str(photo.path), photo.reason)
+        else:
+            outcome.done()
     if not quiet:
-        typer.echo(f"{enrolled} photos enrolled, {known} already were, {len(people.people())} people in the gallery")
+        counts = ", ".join(f"{count} {status}" for status, count in became.items())
+        typer.echo(f"{counts}; {len(people.people())} people in the gallery")
     raise typer.Exit(outcome.status)
+
+
+def _with_progress(photos: Iterator[Enrolled], quiet: bool) -> Iterator[Enrolled]:
+    """The number of photos is known with the first of them."""
+    first = next(photos, None)
+    if first is None:
+        return
+    with Steps("photos", first.total, quiet) as steps:
+        for photo in chain([first], photos):
+            steps.advance()
+            yield photo
 
 
 @app.command("list")

@@ -107,7 +107,7 @@ class YuNet:
         small = _sides(everything.boxes) * scale < 2.5 * REACH.smallest
         doubtful = everything[small & (everything.scores < self._wanted.threshold)]
         best = doubtful[np.argsort(-doubtful.scores, kind="stable")][:MOST_DOUBTS]
-        centres: Floats = (best.boxes[:, :2] + best.boxes[:, 2:]) / 2
+        centres: Floats = ((best.boxes[:, :2] + best.boxes[:, 2:]) / 2).astype(np.float32)
         return closer_views(centres, image.shape[1], image.shape[0], int(WINDOW / scale), 2 * scale, REACH)
 
     def _merged(self, parts: list[Detections]) -> Detections:

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 from manyfaces.errors import MissingExtra
 from manyfaces.rows import as_json
-from manyfaces.sinks.files import WholeLines, partial, refuse_device, refuse_folder, writing
+from manyfaces.sinks.files import WholeLines, partial, refuse_device, writing
 from manyfaces.types import Frame, FrameResult, Unreadable
 
 LANDMARK_NAMES = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
