@@ -12,6 +12,7 @@ Waiting is always for a change under a lock, never a poll.
 from __future__ import annotations
 
 import atexit
+import sys
 import threading
 import time
 from collections import deque
@@ -19,7 +20,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
+from weakref import WeakSet
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -63,6 +65,8 @@ class Batching:
 
 
 ONE = Batching()
+UNBOUNDED = sys.maxsize
+"""The capacity of a channel whose items are counted elsewhere, by gates."""
 
 
 # --- channels --------------------------------------------------------------------------------------------------------
@@ -135,6 +139,11 @@ class Channel(Generic[Item]):
             places = [Place(self) for _ in range(count)]
             self._places.extend(places)
             return places
+
+    def add_writer(self) -> None:
+        """One more writer is going to say `end`."""
+        with self._changed:
+            self._open_writers += 1
 
     def end(self) -> None:
         """A writer has no more items. What is in the channel is still taken."""
@@ -281,7 +290,7 @@ class Flow:
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or MonotonicClock()
         self._threads: list[threading.Thread] = []
-        self._ends: list[Channel[object] | Gate] = []
+        self._ends: WeakSet[Channel[Any] | Gate] = WeakSet()  # weak, so that a flow may outlive many streams
         self._cancelled = False
         self._lock = threading.Lock()
         self._error: BaseException | None = None
@@ -296,7 +305,7 @@ class Flow:
     ) -> None:
         self._stop()
         atexit.unregister(self._stop)
-        own, self._error = self._error, None
+        own = self.take_error()
         if own is not None and (error is None or isinstance(error, Cancelled)):
             raise own from None
 
@@ -313,6 +322,12 @@ class Flow:
             ends = list(self._ends)
         for end in ends:
             end.cancel()
+
+    def take_error(self) -> BaseException | None:
+        """What a thread of this block raised, for whoever asks first; the block will not raise it then."""
+        with self._lock:
+            error, self._error = self._error, None
+            return error
 
     def channel(self, capacity: int, writers: int = 1, weigh: Callable[[Item], int] | None = None) -> Channel[Item]:
         channel: Channel[Item] = Channel(capacity, writers, weigh, self._clock)
@@ -332,7 +347,7 @@ class Flow:
             if self._cancelled:
                 raise Cancelled
             thread.start()
-            self._threads.append(thread)
+            self._threads = [*(one for one in self._threads if one.is_alive()), thread]
 
     def pour(self, items: Iterable[Item], target: Channel[Item], gate: Gate | None = None, name: str = "pour") -> None:
         """Write a source into a channel, item by item; each must get through the gate before it is asked for."""
@@ -360,7 +375,7 @@ class Flow:
 
     def _own(self, end: Channel[Item] | Gate) -> None:
         with self._lock:
-            self._ends.append(end)  # type: ignore[arg-type]  # only ever cancelled
+            self._ends.add(end)
             if self._cancelled:
                 end.cancel()
 
