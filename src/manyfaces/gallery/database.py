@@ -171,6 +171,22 @@ class Database:
                 f"{self.path}: this gallery has format {version}, this manyfaces reads format {VERSION}; "
                 "update manyfaces"
             )
+        self._check_length(connection)
+
+    def _check_length(self, connection: sqlite3.Connection) -> None:
+        """SQLite reads what is missing at the end of a file as zeros and notices only when it looks there.
+
+        Inside a transaction, so that no other process can empty the log between the looks: with a log, the file itself
+        may rightly be short.
+        """
+        connection.execute("BEGIN")
+        size = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+        whole = connection.execute(size).fetchone()[0]
+        log = self.path.with_name(self.path.name + "-wal")
+        short = self.path.stat().st_size < whole and not (log.exists() and log.stat().st_size)
+        connection.execute("COMMIT")
+        if short:
+            raise GalleryError(f"{self.path}: {DAMAGED}")
 
     @contextmanager
     def _explaining(self) -> Iterator[None]:
@@ -189,6 +205,8 @@ class Database:
         folder = self.path.absolute().parent
         if not folder.is_dir():
             return f"cannot be made, there is no folder {folder}; make the folder first"
+        if self.path.is_dir():
+            return "this is a folder; give the path of a gallery file"
         return next((sentence for part, sentence in REASONS if part in said), f"the gallery failed ({said})")
 
 
@@ -203,9 +221,11 @@ def _empty() -> sqlite3.Connection:
     return connection
 
 
+DAMAGED = "the gallery is damaged, a part of the file is missing or overwritten; restore it from a copy"
+
 REASONS = (
     ("not a database", "this is no gallery, it is not even a database; give the path of a gallery, or a new file name"),
-    ("malformed", "the gallery is damaged, a part of the file is missing or overwritten; restore it from a copy"),
+    ("malformed", DAMAGED),
     ("readonly", "the gallery may only be read here; make the file and its folder writable, or copy it elsewhere"),
     ("unable to open", "cannot be opened; check that it is a file and that you may write it and its folder"),
     ("locked", "another process has been writing to the gallery for too long; wait for it to end and try again"),
