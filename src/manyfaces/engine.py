@@ -54,26 +54,35 @@ class Engine:
 
     def run(self, source: Source) -> Iterator[Seen]:
         """One stream from its first frame to its last; every frame comes out, in order, with its row."""
-        return self.run_many([source])
+        return self._run([[source]])
 
-    def run_many(self, sources: Sequence[Source]) -> Iterator[Seen]:
+    def run_chain(self, sources: Iterable[Source]) -> Iterator[Seen]:
+        """One stream after the other, as in a folder of pictures: the next begins while the last is still under way."""
+        return self._run([sources])
+
+    def run_many(self, sources: Iterable[Source]) -> Iterator[Seen]:
         """Several streams at once, each in its own order; the slowest does not hold up the others' share."""
-        if not sources:
+        return self._run([[source] for source in sources])
+
+    def _run(self, chains: Sequence[Iterable[Source]]) -> Iterator[Seen]:
+        """Every chain has a thread that decodes, and its share of the frames under way."""
+        if not chains:
             return
         with Flow() as flow:
-            room = self._plan.ahead * len(sources)
-            arrivals: Channel[Arrival] = flow.channel(room, writers=len(sources))
-            for number, source in enumerate(sources):
-                lane = Lane(Stream(self._stages), flow.gate(self._plan.ahead))
-                flow.pour(_arriving(source, lane), arrivals, lane.gate, f"decode-{number}")
+            room = self._plan.ahead * len(chains)
+            arrivals: Channel[Arrival] = flow.channel(room, writers=len(chains))
+            for number, sources in enumerate(chains):
+                gate = flow.gate(self._plan.ahead)
+                flow.pour(self._arriving(sources, gate), arrivals, gate, f"decode-{number}")
             for done in connect(flow, arrivals, room, self._stages, self._plan):
                 done.lane.gate.leave()
                 yield done.seen
 
-
-def _arriving(source: Source, lane: Lane) -> Iterator[Arrival]:
-    for frame in source:
-        yield arrival(lane, frame)
+    def _arriving(self, sources: Iterable[Source], gate: Gate) -> Iterator[Arrival]:
+        for source in sources:
+            lane = Lane(Stream(self._stages), gate)
+            for frame in source:
+                yield arrival(lane, frame)
 
 
 # --- what travels between the stages ---------------------------------------------------------------------------------

@@ -200,35 +200,31 @@ class Channel(Generic[Item]):
         if not batching.wait or not self._places or not isinstance(first := self._places[0].outcome, _Value):
             return
         deadline = first.since + batching.wait
-        while self._may_grow(batching) and (left := deadline - self.clock.now()) > 0:
+        while self._next_batch(batching)[1] and (left := deadline - self.clock.now()) > 0:
             self.clock.wait(self._changed, left)
 
-    def _may_grow(self, batching: Batching) -> bool:
-        values = self._leading_values()
-        ended = self._open_writers <= 0 and len(values) == len(self._places)
-        failing = len(values) < len(self._places) and self._places[len(values)].outcome is not None
-        full = sum(self._weigh(value.item) for value in values) >= batching.most
-        return not (self._cancelled or ended or failing or full)
-
-    def _leading_values(self) -> list[_Value[Item]]:
-        values: list[_Value[Item]] = []
+    def _next_batch(self, batching: Batching) -> tuple[list[Item], bool]:
+        """The first items that go together, and whether others may still join them."""
+        items: list[Item] = []
+        weight = 0
         for place in self._places:
-            if not isinstance(place.outcome, _Value):
-                break
-            values.append(place.outcome)
-        return values
+            if place.outcome is None:
+                return items, True
+            if isinstance(place.outcome, _Failure) or weight >= batching.most:
+                return items, False
+            weight += self._weigh(place.outcome.item)
+            if items and weight > batching.most:
+                return items, False
+            items.append(place.outcome.item)
+        can_come = self._open_writers > 0 and len(self._places) < self._capacity and not self._cancelled
+        return items, can_come and weight < batching.most
 
     def _pop(self, batching: Batching) -> list[Item]:
         if self._places and isinstance(failure := self._places[0].outcome, _Failure):
             self.cancel()  # nothing follows an error; another reader of this channel must not wait for more
             raise failure.error
-        items: list[Item] = []
-        weight = 0
-        for value in self._leading_values():
-            weight += self._weigh(value.item)
-            if items and weight > batching.most:
-                break
-            items.append(value.item)
+        items, _ = self._next_batch(batching)
+        for _ in items:
             self._places.popleft()
         self._changed.notify_all()
         return items
