@@ -3,10 +3,10 @@
     pip install "supervision<0.28" norfair opencv-python-headless
     python benchmarks/compare_trackers.py ../shared/data/crowd/walk-30.mp4 [MORE.mp4 ...] [--json FILE]
 
-Every clip needs its `.truth.json` beside it. Later versions of supervision (0.31 for one) have no ByteTrack; norfair asks
-for numpy 1 but runs with 2, so let pip complain. Faces are found and embedded once per clip by the product's own parts.
-Each peer runs as it comes, and with the settings that suited these clips better. A peer that reports only some of the
-detections is judged by what it reports.
+Every clip needs its `.truth.json` beside it. Later versions of supervision (0.31 for one) have no ByteTrack; norfair
+asks for numpy 1 but runs with 2, so let pip complain. Faces are found and embedded once per clip by the product's own
+parts. Each peer runs as it comes, and with the settings that suited these clips better. A peer that reports only some
+of the detections is judged by what it reports.
 """
 
 from __future__ import annotations
