@@ -151,9 +151,9 @@ def _typical_faces(roster: Roster) -> float:
 
 
 def _implausible(background: Background) -> float:
-    """More alike than half of all pairs of photos of one person are: hardly two people."""
+    """Nine in ten pairs of photos of one person are more alike than this, and no pair of strangers was."""
     single = background.same(1)
-    return float(np.interp(0.5, single.at, single.quantiles))
+    return float(np.interp(0.1, single.at, single.quantiles))
 
 
 def _weights(evidence: Evidence) -> tuple[float, float]:
@@ -179,11 +179,20 @@ def _blended_strangers(evidence: Evidence, shipped: Spread) -> NormalDist:
     weight, _ = _weights(evidence)
     if weight == 0:
         return NormalDist(shipped.mean, shipped.deviation)
-    own = NormalDist(float(evidence.impostor.mean()), float(evidence.impostor.std()))
+    own = NormalDist(float(evidence.impostor.mean()), float(evidence.impostor.std()) * _widening(evidence))
     mean = weight * own.mean + (1 - weight) * shipped.mean
     spread = weight * (own.variance + (own.mean - mean) ** 2)
     spread += (1 - weight) * (shipped.deviation**2 + (shipped.mean - mean) ** 2)
     return NormalDist(mean, max(float(np.sqrt(spread)), 1e-3))
+
+
+def _widening(evidence: Evidence) -> float:
+    """A few pairs tell their own spread badly, and where no shipped figures help out, one must expect more.
+
+    About the ratio of Student's to the normal distribution where the threshold lies.
+    """
+    pairs = evidence.people * (evidence.people - 1) / 2
+    return 1 + 2 / pairs if evidence.foreign else 1.0
 
 
 def _blended_genuine(evidence: Evidence, shipped: Spread) -> tuple[Doubles, Doubles]:
@@ -207,13 +216,19 @@ class _Worst:
         """The similarity below which it stays with this probability."""
         return self.one.inv_cdf(probability ** (1 / self.people))
 
+    def without_one(self, similarity: float) -> float:
+        """How probably all people but one are less similar than this."""
+        return self.one.cdf(similarity) ** (self.people - 1)
+
 
 def _fit(worst: _Worst, genuine: Doubles, weights: Doubles) -> tuple[float, float]:
     """Platt's logistic regression of "the right person" against "a stranger's best", both equally frequent.
 
     Newton's method on two parameters. The targets stop short of 0 and 1, as in Platt (1999), so that classes that do
-    not touch give a steep curve instead of an endless one.
+    not touch give a steep curve instead of an endless one. A face that is less like its own person than others are by
+    chance never shows as that person, so it hardly counts.
     """
+    weights = weights * np.array([worst.without_one(float(value)) for value in genuine])
     stranger = np.array([worst.at((step + 0.5) / STEPS) for step in range(STEPS)])
     x = np.concatenate([genuine, stranger])
     weight = np.concatenate([weights, np.full(STEPS, 1 / STEPS)])
