@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
@@ -10,6 +14,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
+
+from manyfaces.cli.main import main
+from manyfaces.types import Pixels
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -48,3 +56,48 @@ def _installed_picture(distribution: str, ending: str) -> npt.NDArray[np.uint8]:
             assert picture is not None, f"{entry} cannot be decoded"
             return np.asarray(picture[:, :, ::-1].copy(), np.uint8)
     pytest.skip(f"this version of {distribution} carries no {ending}")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
+    """Run `manyfaces` in this process, in an empty folder, with no gallery of the user's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MANYFACES_GALLERY", str(tmp_path / "default.db"))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def command(*arguments: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["manyfaces", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capfdbinary.readouterr()
+        return Ran(int(end.value.code or 0), out.decode(), err.decode())
+
+    return command
+
+
+@pytest.fixture
+def photo(tmp_path: Path, astronaut: Pixels) -> Path:
+    Image.fromarray(astronaut).save(tmp_path / "collins.png")
+    return tmp_path / "collins.png"
+
+
+@pytest.fixture
+def other(tmp_path: Path, hopper: Pixels) -> Path:
+    Image.fromarray(hopper).save(tmp_path / "hopper.png")
+    return tmp_path / "hopper.png"

@@ -97,7 +97,7 @@ def _with_progress(photos: Iterator[Enrolled], quiet: bool) -> Iterator[Enrolled
 @app.command("list")
 def list_people(gallery: GalleryFile = None) -> None:
     """Everybody in the gallery."""
-    table = Table("name", "faces", "added", "consent")
+    table = _table("name", "faces", "added", "consent")
     for person in _open(gallery).people():
         table.add_row(*map(escape, (person.name, str(person.faces), person.added[:10], person.consent.text)))
     Console().print(table)
@@ -112,7 +112,7 @@ def show(name: Name, gallery: GalleryFile = None) -> None:
     if person.consent.text or person.consent.expires:
         until = f", until {person.consent.expires}" if person.consent.expires else ""
         typer.echo(f"consent: {person.consent.text or 'given'}{until}")
-    table = Table("photo", "size", "sharpness", "turned", "added")
+    table = _table("photo", "size", "sharpness", "turned", "added")
     for face in people.faces(name):
         figures = (f"{face.size:.0f} px", f"{face.sharpness:.0f}", f"{face.yaw:.0%}", face.added[:10])
         table.add_row(escape(face.source), *figures)
@@ -171,10 +171,14 @@ def calibrate(
 ) -> None:
     """Compute from the gallery's own faces when a face gets a name; repeated by itself as the gallery grows."""
     found = _open(gallery).calibrate(false_accepts)
-    sources = {"shipped": "shipped figures (too few people to tell)", "gallery": "this gallery", "both": "both"}
+    sources = {
+        "shipped": "shipped figures, since this gallery is too small to tell",
+        "gallery": "this gallery's own faces",
+        "both": "this gallery's own faces and, since they are few, shipped figures",
+    }
     typer.echo(
         f"similarity {found.threshold:.3f} and a lead of {found.margin:.3f} for {found.false_accept_rate:.1%} false "
-        f"accepts among {found.people} people with {found.faces} faces; from {sources[found.basis]}"
+        f"accepts among {found.people} people with {found.faces} faces; measured on {sources[found.basis]}"
     )
     if found.suspects:
         typer.echo(f"{found.suspects} pairs of people look like one person; is a photo in the wrong place?")
@@ -192,7 +196,7 @@ def identify(
     from manyfaces.sources import expand
 
     outcome = Outcome()
-    table = Table("picture", "face", "name", "probability", "similarity")
+    table = _table("picture", "face", "name", "probability", "similarity")
     for _, result in look(expand(pictures), replace(options, emotion=False)):
         outcome.count(result)
         for face in sorted(result.faces, key=lambda face: face.box):
@@ -203,6 +207,15 @@ def identify(
             )  # fmt: skip
     Console().print(table)
     raise typer.Exit(outcome.status)
+
+
+def _table(first: str, *others: str) -> Table:
+    """A table whose first column, a name or a path, is never cut."""
+    table = Table()
+    table.add_column(first, overflow="fold")
+    for column in others:
+        table.add_column(column, no_wrap=True)
+    return table
 
 
 def _figure(value: float | None) -> str:

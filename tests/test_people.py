@@ -1,0 +1,181 @@
+"""People as a user handles them: enrolled, named, renamed, forgotten; from the command line and from Python."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+import manyfaces as mf
+from conftest import Run
+from manyfaces.types import Pixels
+
+
+@pytest.fixture
+def gallery(tmp_path: Path, photo: Path, other: Path) -> Path:
+    path = tmp_path / "people.db"
+    people = mf.Gallery(path)
+    people.add("Eileen Collins", [photo])
+    people.add("Grace Hopper", [other])
+    return path
+
+
+def smaller(picture: Pixels, factor: float) -> Image.Image:
+    image = Image.fromarray(picture)
+    return image.resize((round(image.width * factor), round(image.height * factor)))
+
+
+def test_enrolled_people_are_named_and_a_turned_picture_too(gallery: Path, tmp_path: Path, astronaut: Pixels) -> None:
+    Image.fromarray(astronaut[:, ::-1]).save(tmp_path / "mirrored.jpg")
+    (face,) = mf.identify(tmp_path / "mirrored.jpg", mf.Options(gallery=gallery)).faces
+    assert face.identity == "Eileen Collins"
+    assert face.identity_confidence is not None
+    assert face.similarity is not None
+    assert face.identity_confidence > 0.95
+    assert 0.5 < face.similarity <= 1
+
+
+def test_a_stranger_is_unknown(tmp_path: Path, photo: Path, other: Path) -> None:
+    mf.Gallery(tmp_path / "one.db").add("Grace Hopper", [other])
+    (face,) = mf.identify(photo, mf.Options(gallery=tmp_path / "one.db")).faces
+    assert face.identity is None
+    assert face.similarity is not None
+    assert face.similarity < 0.3
+    assert face.identity_confidence is not None
+    assert face.identity_confidence > 0.9
+
+
+def test_verify_says_who_is_the_same(tmp_path: Path, photo: Path, other: Path, astronaut: Pixels) -> None:
+    Image.fromarray(astronaut[30:, :400]).save(tmp_path / "again.png")
+    same, different = mf.verify(photo, tmp_path / "again.png"), mf.verify(photo, other)
+    assert (same.same, different.same) == (True, False)
+    assert same.similarity > same.threshold > different.similarity
+    assert same.probability > 0.99 > 0.01 > different.probability
+
+
+def test_verify_needs_faces(tmp_path: Path, photo: Path) -> None:
+    Image.fromarray(np.zeros((90, 90, 3), np.uint8)).save(tmp_path / "black.png")
+    with pytest.raises(mf.InputError, match=r"black\.png: no face found"):
+        mf.verify(photo, tmp_path / "black.png")
+
+
+def test_people_from_the_command_line(run: Run, photo: Path, other: Path) -> None:
+    assert "enrolled" in run("people", "add", "Eileen", "collins.png").out
+    assert "already enrolled" in run("people", "add", "Eileen", "collins.png").out
+    assert run("people", "add", "Grace", "hopper.png", "--consent", "by letter", "--expires", "2031-01-01").status == 0
+    listed = run("people", "list").out
+    assert "Eileen" in listed
+    assert "by letter" in listed
+    shown = run("people", "show", "Grace").out
+    assert "hopper.png" in shown
+    assert "until 2031-01-01" in shown
+    assert "0.5% false accepts" in run("people", "calibrate", "--false-accepts", "0.005").out
+    assert "Eileen" in run("identify", "collins.png").out
+    assert "the same person" in run("verify", "collins.png", "collins.png").out
+    assert run("people", "rename", "Eileen", "Eileen Collins").status == 0
+    exported = json.loads(run("people", "export").out)
+    assert [person["name"] for person in exported["people"]] == ["Eileen Collins", "Grace"]
+    assert "1 faces removed" in run("people", "remove", "Grace").out
+    assert "forgotten: Eileen Collins" in run("people", "purge", "--everything").out
+    assert json.loads(run("people", "export").out)["people"] == []
+
+
+def test_a_video_carries_the_names(run: Run, gallery: Path, tmp_path: Path, astronaut: Pixels) -> None:
+    frames = [Image.fromarray(np.roll(astronaut, 3 * step, axis=1)) for step in range(6)]
+    frames[0].save(tmp_path / "film.gif", save_all=True, append_images=frames[1:], duration=100)
+    rows = run("analyze", "film.gif", "--gallery", gallery, "-q").rows
+    assert [[face["identity"] for face in row["faces"]] for row in rows] == [["Eileen Collins"]] * 6  # type: ignore[attr-defined]
+    assert len({face["track"] for row in rows for face in row["faces"]}) == 1  # type: ignore[attr-defined]
+    assert [row["seconds"] for row in rows] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5])
+
+
+@pytest.mark.parametrize("name", ["a/b", "two\nlines", "🙂", "Nguyễn Thị Ánh", "-dash"])
+def test_odd_names_are_kept_as_given_in_nfc(run: Run, photo: Path, name: str) -> None:
+    decomposed = unicodedata.normalize("NFD", name)
+    assert run("people", "add", "--", decomposed, "collins.png").status == 0
+    assert [person.name for person in mf.Gallery().people()] == [unicodedata.normalize("NFC", name)]
+    assert mf.Gallery().remove(decomposed) == 1
+
+
+def test_photos_that_would_do_harm_are_refused_with_the_figure(
+    run: Run,
+    tmp_path: Path,
+    astronaut: Pixels,
+    hopper: Pixels,
+) -> None:
+    smaller(astronaut, 0.15).save(tmp_path / "small.png")
+    Image.fromarray(astronaut).filter(ImageFilter.GaussianBlur(8)).save(tmp_path / "blurred.png")
+    Image.fromarray(astronaut[:, 225:]).save(tmp_path / "cut.png")
+    Image.fromarray(np.zeros((90, 90, 3), np.uint8)).save(tmp_path / "nobody.png")
+    both = np.zeros((600, 1100, 3), np.uint8)
+    both[:512, :512] = astronaut
+    both[:600, 512:1024] = hopper[:600, :512]
+    Image.fromarray(both).save(tmp_path / "both.png")
+    for picture, reason in {
+        "small.png": "too small (",
+        "blurred.png": "too blurred (sharpness",
+        "nobody.png": "no face found",
+        "both.png": "which face? the photo shows 2 faces",
+    }.items():
+        ran = run("people", "add", "Lan", picture)
+        assert (ran.status, reason in ran.err) == (3, True), ran.err
+        assert len(ran.err.splitlines()) == 1
+    assert run("people", "list").out.count("Lan") == 0
+    assert run("people", "add", "Lan", "small.png", "--force").status == 0
+    assert run("people", "add", "Grace", "both.png", "--face", "2").status == 0
+
+
+def test_importing_a_folder_names_what_was_refused(run: Run, tmp_path: Path, astronaut: Pixels) -> None:
+    for person in ("Lan", "Minh"):
+        (tmp_path / "family" / person).mkdir(parents=True)
+    Image.fromarray(astronaut).save(tmp_path / "family" / "Lan" / "1.png")
+    (tmp_path / "family" / "Minh" / "2.jpg").write_text("not a picture")
+    ran = run("people", "import", "family")
+    assert ran.status == 1
+    assert "2.jpg" in ran.err
+    assert "1 enrolled" in ran.out
+    again = run("people", "import", "family")
+    assert "1 duplicate" in again.out
+    assert run("people", "import", "gone").status == 3
+
+
+def test_galleries_that_are_none(run: Run, photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.db").write_text("not a database at all, but long enough to be read as one" * 20)
+    ran = run("analyze", "collins.png", "--gallery", "text.db")
+    assert ran.status == 3
+    assert "this is no gallery" in ran.err
+    missing = run("analyze", "collins.png", "--gallery", "gone.db")
+    assert missing.status == 3
+    assert "there is no gallery here" in missing.err
+
+
+def test_a_person_who_does_not_exist(run: Run, gallery: Path) -> None:
+    ran = run("people", "remove", "Grace Hoper", "--gallery", gallery)
+    assert ran.status == 3
+    assert "Grace Hopper" in ran.err
+
+
+def test_the_door_is_small_and_all_of_it_is_there() -> None:
+    assert [name for name in mf.__all__ if not hasattr(mf, name)] == []
+    assert sorted(mf.__all__) == mf.__all__
+    assert set(mf.__all__) == {
+        "EnrolmentRefused", "Face", "FrameResult", "Gallery", "GalleryError", "InputError", "ManyfacesError",
+        "MissingExtra", "Options", "OutputError", "UsageError", "WeightsError", "analyze", "identify", "verify",
+    }  # fmt: skip
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = mf.nonsense
+
+
+def test_closing_the_generator_early_closes_the_input(tmp_path: Path, astronaut: Pixels) -> None:
+    frames = [Image.fromarray(astronaut)] * 3
+    frames[0].save(tmp_path / "film.gif", save_all=True, append_images=frames[1:], duration=100)
+    results = mf.analyze(tmp_path / "film.gif", mf.Options(emotion=False, identity=False))
+    assert next(results).faces
+    results.close()  # type: ignore[attr-defined]
+    (tmp_path / "film.gif").unlink()
+    with pytest.raises(mf.InputError, match="no such file"):
+        mf.analyze(tmp_path / "film.gif")
