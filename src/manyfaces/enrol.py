@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -19,6 +19,10 @@ from manyfaces.errors import EnrolmentRefused, InputError, UsageError
 from manyfaces.quality import assess
 from manyfaces.stages import Detector, Head
 from manyfaces.types import Crops, Detections, Embeddings, Pixels, Qualities
+
+MAIN = 2
+"""A face of this many times the area of every other one is what a photo in a person's folder shows: true of all 101
+such photos among 157 with several faces (docs/decisions/0004)."""
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
@@ -40,17 +44,18 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which face of a photo to take. `face` counts from 1, left to right; `largest` takes the biggest; `force` takes it
-    however bad it is."""
+    """Which face of a photo to take. `face` counts from 1, left to right; `largest` takes the biggest; `main` takes it
+    only where it is clearly what the photo shows; `force` takes the face however bad it is."""
 
     face: int | None = None
     largest: bool = False
+    main: bool = False
     force: bool = False
 
     def __post_init__(self) -> None:
         if self.face is not None and self.face < 1:
             raise UsageError(f"face {self.face}: faces are counted from 1, left to right")
-        if self.face is not None and self.largest:
+        if self.face is not None and (self.largest or self.main):
             raise UsageError("give the number of the face or ask for the largest, not both")
 
 
@@ -96,8 +101,10 @@ def _pick(found: Detections, where: str, choice: Choice) -> int:
         if choice.face > len(ordered):
             raise EnrolmentRefused(f"{where}: there is no face {choice.face}; {_listed(found, ordered)}")
         return ordered[choice.face - 1]
-    if choice.largest:
-        return int(np.prod(found.boxes[:, 2:] - found.boxes[:, :2], axis=1).argmax())
+    areas = np.prod(found.boxes[:, 2:] - found.boxes[:, :2], axis=1)
+    largest = int(areas.argmax())
+    if choice.largest or (choice.main and (areas * MAIN < areas[largest]).sum() == len(areas) - 1):
+        return largest
     if len(ordered) > 1:
         raise EnrolmentRefused(f"{where}: which face? {_listed(found, ordered)}; say which with its number (--face N)")
     return ordered[0]
@@ -185,9 +192,12 @@ def import_folder(
     """Enrol a folder per person, one outcome per photo as it happens. A photo that fails does not stop the others.
 
     What was enrolled stays when the caller stops early; running it again finds those photos as duplicates and goes on.
-    Without a `choice`, photos with several faces are refused.
+    Photos with several faces are refused unless one is clearly the main one, or the `choice` says more.
     """
     photos = photos_by_person(folder)
+    choice = choice or Choice()
+    if choice.face is None:
+        choice = replace(choice, main=True)
     for done, (name, path) in enumerate(photos, start=1):
         status, reason = _import_one(name, path, enroller, read, register, choice)
         yield Outcome(name, path, status, reason, done, len(photos))
@@ -199,7 +209,7 @@ def _import_one(
     enroller: Enroller,
     read: Callable[[Path], Pixels],
     register: Register,
-    choice: Choice | None,
+    choice: Choice,
 ) -> tuple[Status, str]:
     try:
         digest = file_digest(path)
