@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from manyfaces import enrol
 from manyfaces.build import build_enroller, build_stages, nobody
-from manyfaces.enrol import Choice, Enroller
+from manyfaces.enrol import Choice, Enroller, Outcome, file_digest, import_folder
 from manyfaces.errors import InputError
 from manyfaces.gallery.calibrate import FALSE_ACCEPT_RATE, calibrate
 from manyfaces.gallery.calibration import Calibration
@@ -111,13 +110,13 @@ class Gallery:
     def _add_photo(self, name: str, photo: Path, choice: Choice, consent: Consent | None) -> int:
         self._make_folder()
         found = self._enroller(read_picture(photo), str(photo), choice)
-        digest = enrol.file_digest(photo)
+        digest = file_digest(photo)
         return self._store.add(name, found.embeddings, found.qualities, str(photo), digest, consent)
 
-    def import_folder(self, folder: Name, *, force: bool = False) -> Iterator[enrol.Outcome]:
+    def import_folder(self, folder: Name, *, force: bool = False) -> Iterator[Outcome]:
         """Enrol everybody of a folder that holds a folder of photos per person; one outcome per photo as it happens."""
         self._make_folder()
-        return enrol.import_folder(Path(folder), self._enroller, read_picture, self._store, Choice(force=force))
+        return import_folder(Path(folder), self._enroller, read_picture, self._store, Choice(force=force))
 
     def _make_folder(self) -> None:
         """The default gallery lies in a folder that a fresh machine does not have yet."""
