@@ -29,7 +29,7 @@ FALSE_ACCEPT_RATE = 0.01
 PRIOR = 0.5
 """How many of the faces one meets belong to enrolled people. Nobody knows; a half favours neither answer."""
 
-ENOUGH_PAIRS = 30
+ENOUGH_PAIRS = 15
 """Pairs of people at which the gallery's own figures weigh as much as the shipped ones."""
 
 ENOUGH_PEOPLE = 10
@@ -187,12 +187,10 @@ def _blended_strangers(evidence: Evidence, shipped: Spread) -> NormalDist:
 
 
 def _widening(evidence: Evidence) -> float:
-    """A few pairs tell their own spread badly, and where no shipped figures help out, one must expect more.
-
-    About the ratio of Student's to the normal distribution where the threshold lies.
-    """
+    """A few pairs tell their own spread badly, so one must expect more: about the ratio of Student's to the normal
+    distribution where the threshold lies."""
     pairs = evidence.people * (evidence.people - 1) / 2
-    return 1 + 2 / pairs if evidence.foreign else 1.0
+    return 1 + 2 / max(pairs, 1)
 
 
 def _blended_genuine(evidence: Evidence, shipped: Spread) -> tuple[Doubles, Doubles]:
