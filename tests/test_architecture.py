@@ -82,7 +82,11 @@ def allowed(name: str, other: str) -> bool:
         return name == "cli"
     if name in ("pipeline", "engine", "recognizer", "enrol", "portraits") and floor(other) == 3:
         return False  # they know the protocols, not the parts
-    return floor(other) < floor(name) or (name, other) in SAME_FLOOR or (floor(name) == 4 and other in ("pipeline", "engine"))
+    return (
+        floor(other) < floor(name)
+        or (name, other) in SAME_FLOOR
+        or (floor(name) == 4 and other in ("pipeline", "engine"))
+    )
 
 
 def test_the_side_rooms_meet_the_house_in_files() -> None:

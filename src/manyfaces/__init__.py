@@ -15,12 +15,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from manyfaces.errors import (
+    Busy,
     EnrolmentRefused,
     GalleryError,
     InputError,
     ManyfacesError,
     MissingExtra,
+    NotYet,
     OutputError,
+    Stopped,
     UsageError,
     WeightsError,
 )
@@ -28,11 +31,12 @@ from manyfaces.options import Options
 from manyfaces.types import Face, FrameResult
 
 if TYPE_CHECKING:
-    from manyfaces.api import Gallery, analyze, identify, verify
+    from manyfaces.api import Gallery, Recognizer, analyze, identify, verify
 
-_DOORS = ("Gallery", "analyze", "identify", "verify")
+_DOORS = ("Gallery", "Recognizer", "analyze", "identify", "verify")
 
 __all__ = [
+    "Busy",
     "EnrolmentRefused",
     "Face",
     "FrameResult",
@@ -41,8 +45,11 @@ __all__ = [
     "InputError",
     "ManyfacesError",
     "MissingExtra",
+    "NotYet",
     "Options",
     "OutputError",
+    "Recognizer",
+    "Stopped",
     "UsageError",
     "WeightsError",
     "analyze",

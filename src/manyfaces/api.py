@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from manyfaces.build import build_enroller, build_stages, nobody
+from manyfaces.engine import Engine, Plan
 from manyfaces.enrol import Choice, Enroller, Outcome, file_digest, import_folder
 from manyfaces.errors import InputError
 from manyfaces.gallery.calibrate import FALSE_ACCEPT_RATE, calibrate
@@ -20,8 +21,9 @@ from manyfaces.gallery.calibration import Calibration
 from manyfaces.gallery.roster import Roster
 from manyfaces.gallery.store import Consent, EnrolledFace, GalleryStore, Person, Purged
 from manyfaces.options import Options, default_gallery
-from manyfaces.pipeline import Pipeline, Seen
+from manyfaces.pipeline import Seen
 from manyfaces.portraits import read_portraits
+from manyfaces.recognizer import Recognizer as FedEngine
 from manyfaces.sources import expand, open_source, read_picture
 from manyfaces.stages import Source
 from manyfaces.types import Embeddings, FrameResult, Unreadable
@@ -55,9 +57,9 @@ def look(
     names: Sequence[str], options: Options, *, live: bool = False, max_frames: int | None = None
 ) -> Iterator[Seen]:
     """Like `analyze`, of inputs that are already expanded, with each frame beside its result."""
-    pipeline = Pipeline(build_stages(options))
-    for name in names:
-        yield from pipeline.run(_readable(name, live, max_frames))
+    plan = Plan(ahead=4) if live else Plan()
+    engine = Engine(build_stages(options, callers=plan.workers), plan)
+    return engine.run_chain(_readable(name, live, max_frames) for name in names)
 
 
 def _readable(name: str, live: bool, max_frames: int | None) -> Source:
@@ -66,6 +68,22 @@ def _readable(name: str, live: bool, max_frames: int | None) -> Source:
         yield from open_source(name, live=live, max_frames=max_frames)
     except InputError as error:
         yield Unreadable(name, 0, 0.0, str(error))
+
+
+class Recognizer(FedEngine):
+    """Feed and pull: pictures of any number of streams go in from any threads, batches of results come out in order.
+
+        with mf.Recognizer() as recognizer:
+            recognizer.feed(pictures, stream="door")       # returns when they are pre-processed; blocks while full
+            results = recognizer.pull(stream="door")       # the results of one fed batch; waits, or timeout=
+
+    Pictures are RGB arrays, as they come from a camera or a decoder.
+    """
+
+    def __init__(self, options: Options | None = None, *, buffers: int = 3, pictures_per_second: float = 25.0) -> None:
+        plan = Plan()
+        stages = build_stages(options or Options(), callers=plan.workers)
+        super().__init__(stages, plan, buffers=buffers, pictures_per_second=pictures_per_second)
 
 
 class Gallery:

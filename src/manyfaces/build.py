@@ -29,42 +29,42 @@ from manyfaces.types import Embeddings, Identities
 from manyfaces.weights import Weights, load
 
 
-def build_stages(options: Options, identify: Identifier | None = None) -> Stages:
-    """Everything a pipeline needs. `identify` stands in for the gallery that the options name."""
+def build_stages(options: Options, identify: Identifier | None = None, callers: int = 1) -> Stages:
+    """Everything a pipeline or, with as many `callers` as it has workers, an engine needs. `identify` stands in for the
+    gallery that the options name."""
     return Stages(
-        detect=build_detector(options),
+        detect=build_detector(options, callers),
         new_tracker=MotionTracker,
         new_linker=AppearanceLinker,
-        emotion=build_emotion_head(options) if options.emotion else None,
-        identity=build_identity_head(options) if options.identity else None,
+        emotion=build_emotion_head(options, callers) if options.emotion else None,
+        identity=build_identity_head(options, callers) if options.identity else None,
         identify=identify or build_identifier(options),
     )
 
 
-def build_detector(options: Options) -> Detector:
+def build_detector(options: Options, callers: int = 1) -> Detector:
     if options.detector == "haar":
         return HaarCascade(options.min_face, options.max_face)
     wanted = Wanted(options.threshold, options.min_face, options.max_face)
-    return YuNet(_network(load("yunet"), options), wanted)
+    return YuNet(_network(load("yunet"), options, callers), wanted)
 
 
-def build_emotion_head(options: Options) -> EmotionHead:
+def build_emotion_head(options: Options, callers: int = 1) -> EmotionHead:
     name = "emotion" if options.emotion_model == "default" else options.emotion_model
     weights = load(name)
     if weights.card.task != "emotion":
         raise WeightsError(f"{name}: this network does {weights.card.task}, not emotion; give an emotion network")
-    return EmotionHead(_network(weights, options), weights.card)
+    return EmotionHead(_network(weights, options, callers), weights.card)
 
 
-def build_identity_head(options: Options) -> IdentityHead:
+def build_identity_head(options: Options, callers: int = 1) -> IdentityHead:
     weights = load("sface")
-    return IdentityHead(_network(weights, options), weights.card.input, weights.identifier)
+    return IdentityHead(_network(weights, options, callers), weights.card.input, weights.identifier)
 
 
-def _network(weights: Weights, options: Options) -> Network:
-    return load_network(
-        weights.content, weights.card.input, Runtime(options.runtime, options.precision, options.threads)
-    )
+def _network(weights: Weights, options: Options, callers: int) -> Network:
+    runtime = Runtime(options.runtime, options.precision, options.threads, callers)
+    return load_network(weights.content, weights.card.input, runtime)
 
 
 def build_identifier(options: Options) -> Identifier:

@@ -34,6 +34,18 @@ class EnrolmentRefused(GalleryError):
     """A photo is not good enough to enrol from; the message names the reason and the figure."""
 
 
+class Busy(ManyfacesError):
+    """Every buffer of a stream is taken by a batch that was not pulled yet."""
+
+
+class NotYet(ManyfacesError, TimeoutError):
+    """No batch was finished in the time given."""
+
+
+class Stopped(ManyfacesError):
+    """The recognizer was closed, or an error has ended it; the error itself is raised once, before this."""
+
+
 class MissingExtra(ManyfacesError):
     """An optional part is not installed; the message names the extra that brings it."""
 

@@ -19,25 +19,15 @@ from types import TracebackType
 import numpy as np
 
 from manyfaces.engine import Arrival, Concluded, Lane, Plan, arrival, connect
-from manyfaces.errors import InputError, ManyfacesError, UsageError
+from manyfaces.errors import Busy, InputError, NotYet, Stopped, UsageError
 from manyfaces.flow import UNBOUNDED, Cancelled, Channel, Flow, Place
 from manyfaces.pipeline import Stages, Stream
 from manyfaces.types import Frame, FrameResult, Pixels, Unreadable
 
+__all__ = ["Busy", "NotYet", "Pictures", "Recognizer", "Stopped"]
+
 Pictures = Sequence[Pixels] | Pixels
 """A list of RGB pictures of any sizes, or one array (n, height, width, 3)."""
-
-
-class Busy(ManyfacesError):
-    """Every buffer of a stream is taken by a batch that was not pulled yet."""
-
-
-class NotYet(ManyfacesError, TimeoutError):
-    """No batch was finished in the time given."""
-
-
-class Stopped(ManyfacesError):
-    """The recognizer was closed, or an error has ended it; the error itself is raised once, before this."""
 
 
 class Recognizer:
