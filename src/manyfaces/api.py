@@ -15,7 +15,7 @@ import numpy as np
 from manyfaces.build import build_enroller, build_stages, nobody
 from manyfaces.engine import Engine, Plan
 from manyfaces.enrol import Choice, Enroller, Outcome, file_digest, import_folder
-from manyfaces.errors import InputError
+from manyfaces.errors import GalleryError, InputError
 from manyfaces.gallery.calibrate import FALSE_ACCEPT_RATE, calibrate
 from manyfaces.gallery.calibration import Calibration
 from manyfaces.gallery.roster import Roster
@@ -24,7 +24,7 @@ from manyfaces.options import Options, default_gallery
 from manyfaces.pipeline import Seen
 from manyfaces.portraits import read_portraits
 from manyfaces.recognizer import Recognizer as FedEngine
-from manyfaces.sources import expand, open_source, read_picture
+from manyfaces.sources import expand, open_source, read_picture, shown
 from manyfaces.stages import Source
 from manyfaces.types import Embeddings, FrameResult, Unreadable
 
@@ -67,7 +67,7 @@ def _readable(name: str, live: bool, max_frames: int | None) -> Source:
     try:
         yield from open_source(name, live=live, max_frames=max_frames)
     except InputError as error:
-        yield Unreadable(name, 0, 0.0, str(error))
+        yield Unreadable(shown(name), 0, 0.0, str(error))
 
 
 class Recognizer(FedEngine):
@@ -172,6 +172,10 @@ class Gallery:
         """Compute and keep when a face gets a name, so that this share of strangers is given one. It is computed anew
         by itself when the gallery has changed; call this to choose another rate."""
         roster = self._store.roster()
+        if not len(roster):
+            raise GalleryError(
+                f"{self.path}: nobody is enrolled yet, so there is nothing to calibrate; add people first"
+            )
         calibration = calibrate(roster, false_accept_rate)
         self._store.save_calibration(calibration, roster.revision)
         return calibration

@@ -80,7 +80,7 @@ class Enroller:
         """Enrol one face of a picture; `where` names the picture in what is said about it."""
         choice = choice or Choice()
         found = self._detector([image])[0]
-        chosen = found[np.array([_pick(found, where, choice)])]
+        chosen = found[np.array([_pick(found, where, choice, self._limits)])]
         crops = align(image, chosen.landmarks, self._head.spec)
         qualities = assess(chosen, crops, image.shape[1], image.shape[0])
         if not choice.force:
@@ -93,7 +93,7 @@ def left_to_right(detections: Detections) -> list[int]:
     return [int(place) for place in np.argsort(detections.boxes[:, 0] + detections.boxes[:, 2], kind="stable")]
 
 
-def _pick(found: Detections, where: str, choice: Choice) -> int:
+def _pick(found: Detections, where: str, choice: Choice, limits: Limits) -> int:
     if not len(found):
         raise EnrolmentRefused(f"{where}: no face found; use a photo that shows the face bigger and from the front")
     ordered = left_to_right(found)
@@ -105,6 +105,10 @@ def _pick(found: Detections, where: str, choice: Choice) -> int:
     largest = int(areas.argmax())
     if choice.largest or (choice.main and (areas * MAIN < areas[largest]).sum() == len(areas) - 1):
         return largest
+    # Faces too small to be enrolled anyway, often specks in the background, are no reason to ask.
+    large = np.flatnonzero((found.boxes[:, 2:] - found.boxes[:, :2]).min(axis=1) >= limits.size)
+    if len(large) == 1:
+        return int(large[0])
     if len(ordered) > 1:
         raise EnrolmentRefused(f"{where}: which face? {_listed(found, ordered)}; say which with its number (--face N)")
     return ordered[0]

@@ -50,5 +50,7 @@ class MissingExtra(ManyfacesError):
     """An optional part is not installed; the message names the extra that brings it."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs an optional part: run  pip install 'manyfaces[{extra}]'")
+        super().__init__(
+            f"{what} needs an optional part: run  pip install '.[{extra}]'  where manyfaces was installed from"
+        )
         self.extra = extra

@@ -134,13 +134,13 @@ def tracking(
 ) -> None:
     """MOTA, IDF1 and id switches of the whole pipeline on a clip with truth."""
     from manyfaces.build import build_stages
+    from manyfaces.engine import Engine, Plan
     from manyfaces.evaluate.detection import read_video_truth
     from manyfaces.evaluate.tracking import score_tracking
-    from manyfaces.pipeline import Pipeline
 
-    expected = read_video_truth(truth)
-    pipeline = Pipeline(build_stages(options))
-    results = (result for _, result in pipeline.run(_frames(clip)))
+    expected, plan = read_video_truth(truth), Plan()
+    engine = Engine(build_stages(options, callers=plan.workers), plan)
+    results = (result for _, result in engine.run(_frames(clip)))
     score = score_tracking(expected, map(_boxes_and_tracks, results))
     _show(score.as_dict(), json_file)
 
@@ -234,14 +234,17 @@ def _show(figures: dict[str, Any], json_file: Path | None) -> None:
             json_file.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _flattened(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _flattened(figures: dict[str, Any], depth: int = 0) -> Iterator[tuple[str, str]]:
+    """What fits a screen: two levels of figures, lists by their length; matrices only in the file."""
     for name, value in figures.items():
         if isinstance(value, dict):
-            yield from ((f"{name} {key}", text) for key, text in _flattened(value))
+            if depth < 2:
+                yield from ((f"{name} {key}", text) for key, text in _flattened(value, depth + 1))
         elif isinstance(value, list):
-            yield name, str(len(value))
+            if not value or not isinstance(value[0], list):
+                yield name, str(len(value))
         else:
-            yield name, f"{value:.4f}" if isinstance(value, float) else str(value)
+            yield name.replace("_", " "), f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 @contextmanager

@@ -49,10 +49,12 @@ def list_models() -> None:
     """Every network that is used unless told otherwise, with its terms."""
     from manyfaces.weights import PACKAGED, find
 
-    table = Table("model", "task", "terms", "trained by", "SHA-256", "file")
+    table = Table("model", "", show_lines=True)
     for name in PACKAGED:
         card, path = find(name)
-        table.add_row(card.name, card.task, card.licence, card.trained_by, card.sha256[:12], path.name)
+        figures = {"task": card.task, "terms": card.licence, "trained by": card.trained_by, "SHA-256": card.sha256}
+        lines = [f"{what}: {said}" for what, said in {**figures, "file": path.name}.items()]
+        table.add_row(card.name, escape("\n".join([*lines, *card.notes])))
     _console().print(table)
 
 
@@ -126,7 +128,7 @@ def _extras() -> Iterator[Finding]:
     for extra, module in EXTRAS.items():
         there = find_spec(module) is not None
         yield Finding(
-            f"extra {extra}", True, "installed" if there else f"not installed: pip install 'manyfaces[{extra}]'"
+            f"extra {extra}", True, "installed" if there else f"not installed; pip install '.[{extra}]' adds it"
         )
 
 

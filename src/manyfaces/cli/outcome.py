@@ -23,7 +23,7 @@ class Outcome:
 
     def failed(self, name: str, reason: object) -> None:
         if name not in self._failed:
-            complain(str(reason) if str(reason).startswith(name) else f"{name}: {reason}")
+            complain(str(reason) if name in str(reason) else f"{name}: {reason}")
         self._failed.add(name)
 
     def done(self) -> None:

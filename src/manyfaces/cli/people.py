@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from manyfaces.cli.options import with_options
-from manyfaces.cli.outcome import Outcome
+from manyfaces.cli.outcome import Outcome, complain
 from manyfaces.cli.progress import Steps
 from manyfaces.errors import GalleryError, InputError, OutputError
 from manyfaces.options import Options
@@ -196,7 +196,9 @@ def identify(
     from manyfaces.sources import expand
 
     outcome = Outcome()
-    table = _table("picture", "face", "name", "probability", "similarity")
+    if not _open(options.gallery).people():
+        complain(f"{options.gallery_path}: nobody is enrolled here, so everybody is unknown; see manyfaces people add")
+    table = _table("picture", "face", "name", "sure of it", "similarity")
     for _, result in look(expand(pictures), replace(options, emotion=False)):
         outcome.count(result)
         for face in sorted(result.faces, key=lambda face: face.box):

@@ -55,7 +55,9 @@ class Summary:
     def show(self) -> None:
         if not self._inputs:
             return
-        table = Table("input", "frames", "faces", "people", "expressions")
+        table = Table()
+        for column in ("input", "frames", "faces", "people", "expressions"):
+            table.add_column(column, overflow="fold")
         for name, seen in self._inputs.items():
             cells = (name, f"{seen.frames:,}", f"{len(seen.tracks):,}", _people(seen), _expressions(seen))
             table.add_row(*map(escape, cells))
@@ -65,7 +67,7 @@ class Summary:
 
 
 def _people(seen: _Input) -> str:
-    return ", ".join(seen.names) or "nobody known"
+    return ", ".join(seen.names) or "-"
 
 
 def _expressions(seen: _Input) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,11 +17,8 @@ app = typer.Typer(no_args_is_help=True, help="Train networks of your own; needs 
 
 
 @app.callback()
-def _needs_torch() -> None:
-    from importlib.util import find_spec
-
-    if find_spec("torch") is None:
-        raise MissingExtra("training", "train")
+def _group() -> None:
+    """Without this, a group of one command would be taken for the command itself."""
 
 
 @app.command()
@@ -32,6 +30,8 @@ def emotion(
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in the folder stopped.")] = False,
 ) -> None:
     """Train on the Training part, select on PublicTest; writes model.onnx, model.json and a log."""
+    if find_spec("torch") is None:
+        raise MissingExtra("training", "train")
     from manyfaces.train.emotion import train_emotion
 
     card = train_emotion(data, out, recipe, epochs, resume, _tell)

@@ -6,6 +6,7 @@ killed process leaves nothing half done, and the write-ahead log goes away with 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -114,6 +115,8 @@ class Database:
 
     def _open_to_write(self) -> sqlite3.Connection:
         fresh = not self.exists()
+        if fresh:
+            self._reserve()
         connection = self._connect("rwc")
         try:
             if fresh:
@@ -131,6 +134,13 @@ class Database:
     def _connect(self, mode: str) -> sqlite3.Connection:
         address = f"{self.path.absolute().as_uri()}?mode={mode}"
         return sqlite3.connect(address, uri=True, timeout=self._patience, isolation_level=None)
+
+    def _reserve(self) -> None:
+        """Templates of faces are keys to people: the file is its owner's alone from its first byte on."""
+        try:
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+        except OSError as error:
+            raise sqlite3.OperationalError(f"unable to open ({error.strerror})") from None
 
     def _create(self, connection: sqlite3.Connection) -> None:
         """Make the tables in one transaction, unless another process was faster."""

@@ -20,7 +20,18 @@ from manyfaces.sources.inputs import PICTURE_SUFFIXES, camera_number, expand, is
 from manyfaces.sources.pictures import read_picture
 from manyfaces.types import Frame, Unreadable
 
-__all__ = ["PATIENCE", "Items", "Kind", "Patience", "expand", "frame_count", "kind_of", "open_source", "read_picture"]
+__all__ = [
+    "PATIENCE",
+    "Items",
+    "Kind",
+    "Patience",
+    "expand",
+    "frame_count",
+    "kind_of",
+    "open_source",
+    "read_picture",
+    "shown",
+]
 
 Kind = Literal["picture", "video", "camera", "stream"]
 Items: TypeAlias = Generator[Frame | Unreadable, None, None]

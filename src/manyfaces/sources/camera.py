@@ -75,7 +75,9 @@ def read_stream(
     name: str, *, live: bool = False, patience: Patience = PATIENCE
 ) -> Generator[Frame | Unreadable, None, None]:
     endless = live or name.lower().startswith("rtsp")
-    return read_live(name, lambda: open_stream(name, patience), live=live, endless=endless, patience=patience)
+    # Rows and reports travel: they carry the address without its password.
+    safe = shown(name)
+    return read_live(safe, lambda: open_stream(name, patience), live=live, endless=endless, patience=patience)
 
 
 def read_live(
