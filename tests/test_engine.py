@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -28,41 +27,9 @@ from manyfaces.types import (
     FrameResult,
     Identities,
     Pixels,
-    Tracks,
     Unreadable,
 )
-
-DEADLINE = 120
-
-
-class Trouble(Exception):
-    pass
-
-
-def bounded(test: Callable[..., None]) -> Callable[..., None]:
-    """Run a test in a thread that must be done by the deadline, and leave no thread behind."""
-
-    @functools.wraps(test)
-    def run(*arguments: Any, **named: Any) -> None:
-        outcome: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                test(*arguments, **named)
-            except BaseException as error:
-                outcome.append(error)
-
-        before = set(threading.enumerate())
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        thread.join(DEADLINE)
-        assert not thread.is_alive(), "it hangs"
-        if outcome:
-            raise outcome[0]
-        assert set(threading.enumerate()) <= before, "a thread survived"
-
-    return run
-
+from threads import DEADLINE, CountingTracker, KeepingLinker, Trouble, bounded
 
 # --- stages that can be reckoned by hand -----------------------------------------------------------------------------
 
@@ -79,26 +46,6 @@ def _row_of_faces(number: int) -> Detections:
     boxes = np.stack([left, left * 0, left + 8, left * 0 + 8], axis=1)
     landmarks = np.asarray(SPEC.template, np.float32)[None] + np.stack([left, left * 0], axis=1)[:, None]
     return Detections(boxes, np.full(number, 0.9, np.float32), landmarks)
-
-
-class CountingTracker:
-    """Ids that say how many faces the stream had before: any frame out of order or of another stream shows."""
-
-    def __init__(self) -> None:
-        self._seen = 0
-
-    def update(self, detections: Detections, seconds: float, /) -> Tracks:
-        assert seconds >= 0
-        ids = np.arange(self._seen, self._seen + len(detections), dtype=np.int64)
-        self._seen += len(detections)
-        return Tracks(detections, ids, np.ones(len(detections), np.int64))
-
-
-class KeepingLinker:
-    def update(self, tracks: Tracks, embeddings: Embeddings, seconds: float, /) -> Tracks:
-        assert len(tracks) == len(embeddings)
-        assert seconds >= 0
-        return tracks
 
 
 @dataclass(frozen=True)

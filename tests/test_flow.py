@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import itertools
 import signal
@@ -18,37 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manyfaces.flow import Batching, Cancelled, Channel, Flow, Gate
-
-DEADLINE = 30
-
-
-class Trouble(Exception):
-    pass
-
-
-def bounded(test: Callable[..., None]) -> Callable[..., None]:
-    """Run a test in a thread that must be done by the deadline, and leave no thread behind."""
-
-    @functools.wraps(test)
-    def run(*arguments: Any, **named: Any) -> None:
-        outcome: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                test(*arguments, **named)
-            except BaseException as error:
-                outcome.append(error)
-
-        before = set(threading.enumerate())
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        thread.join(DEADLINE)
-        assert not thread.is_alive(), "it hangs"
-        if outcome:
-            raise outcome[0]
-        assert set(threading.enumerate()) <= before, "a thread survived"
-
-    return run
+from threads import DEADLINE, Trouble, bounded
 
 
 def failing_at(position: int, length: int) -> Iterator[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import threading
 import weakref
@@ -26,27 +25,8 @@ from manyfaces.types import (
     FrameResult,
     Identities,
     Pixels,
-    Tracks,
 )
-
-DEADLINE = 60
-
-
-class Trouble(Exception):
-    pass
-
-
-def bounded(test: Callable[..., None]) -> Callable[..., None]:
-    """Run a test in a thread that must be done by the deadline, and leave no thread behind."""
-
-    @functools.wraps(test)
-    def run(*arguments: Any, **named: Any) -> None:
-        before = set(threading.enumerate())
-        outcome = Other(lambda: test(*arguments, **named))
-        outcome.result()
-        assert set(threading.enumerate()) <= before, "a thread survived"
-
-    return run
+from threads import DEADLINE, CountingTracker, KeepingLinker, Trouble, bounded
 
 
 class Other:
@@ -75,24 +55,6 @@ class Other:
 # --- stages that can be reckoned by hand -----------------------------------------------------------------------------
 
 
-class Tracker:
-    def __init__(self) -> None:
-        self._seen = 0
-
-    def update(self, detections: Detections, seconds: float, /) -> Tracks:
-        assert seconds >= 0
-        ids = np.arange(self._seen, self._seen + len(detections), dtype=np.int64)
-        self._seen += len(detections)
-        return Tracks(detections, ids, np.ones(len(detections), np.int64))
-
-
-class Linker:
-    def update(self, tracks: Tracks, embeddings: Embeddings, seconds: float, /) -> Tracks:
-        assert len(tracks) == len(embeddings)
-        assert seconds >= 0
-        return tracks
-
-
 class Head:
     spec = InputSpec(8, 8, "rgb", template=((2, 3), (6, 3), (4, 4), (3, 6), (5, 6)))
 
@@ -117,7 +79,7 @@ def strangers(embeddings: Embeddings) -> Identities:
 
 
 def stages(detector: Callable[[Sequence[Pixels]], list[Detections]] = detect) -> Stages:
-    return Stages(detector, Tracker, Linker, Head(), None, strangers)
+    return Stages(detector, CountingTracker, KeepingLinker, Head(), None, strangers)
 
 
 def picture(faces: int, size: tuple[int, int] = (16, 16), seed: int = 0) -> Pixels:
