@@ -62,7 +62,8 @@ def train_emotion(
     chosen = with_epochs(find_recipe(recipe), epochs)
     faces = read_emotion_data(data)
     torch.manual_seed(chosen.plan.seed)
-    network = CompactNet(chosen.shape).to(memory_format=torch.channels_last)
+    network = CompactNet(chosen.shape)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs leave it out
     log = fit(network, EmotionLesson(faces, chosen), chosen.plan, out, resume, report)
     (out / "curves.svg").write_text(curves(log), encoding="utf-8")
     return ship(out, faces, recipe)
@@ -121,7 +122,7 @@ def scaled(images: Tensor) -> Tensor:
 @torch.no_grad()
 def emotion_logits(network: nn.Module, images: Pixels) -> Floats:
     """What the network says of each picture, before any softmax."""
-    batches = torch.from_numpy(images).split(256)
+    batches = torch.split(torch.from_numpy(images), 256)
     logits: Floats = torch.cat([network(scaled(batch))[0] for batch in batches]).float().numpy()
     return logits
 

@@ -120,7 +120,7 @@ def _epoch(run: _Run, lesson: Lesson, plan: Plan, epoch: int, report: Report) ->
         _set_rate(run.optimiser, rate_at(done, plan))
         loss = lesson.loss(run.network, which)
         run.optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         run.optimiser.step()
         # Early weights are far from where they are going: the average starts short and grows to its full length.
         steps = epoch * batches + number + 1
