@@ -22,8 +22,8 @@ def table() -> str:
     made = figures["made_by"]
     return (
         f"| measured | figure | command |\n|---|---|---|\n{rows}\n\n"
-        f"Measured on {made['processor']} (two cores), Python {made['python']}, OpenVINO {made['openvino']}, commit "
-        f"{made['commit']}.\n"
+        f"By `python benchmarks/quality.py`, on {made['processor']} (two cores), Python {made['python']}, OpenVINO "
+        f"{made['openvino']}, commit {made['commit']}.\n"
     )
 
 
@@ -43,7 +43,7 @@ def lines(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
             f"people not recognised {open_set['fnir']:.2%}",
             "`evaluate identity`",
         ),
-        *((f"clip {clip}", _clip(figures, clip), "`evaluate detection`, `tracking`") for clip in clips),
+        *((_described(clip), _clip(figures, clip), "`evaluate detection`, `tracking`") for clip in clips),
         (
             "expression, FER2013 PublicTest (it chose the network, so it is a little kind)",
             f"{emotion['accuracy']:.2%}, without duplicates {emotion['clean']['accuracy']:.2%}, "
@@ -51,6 +51,12 @@ def lines(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
             "`evaluate emotion`",
         ),
     ]
+
+
+def _described(clip: str) -> str:
+    kind, faces = clip.split("-")
+    doing = "each moving in its place" if kind == "grid" else "crossing, hiding, leaving, coming back"
+    return f"clip {clip}: {faces} faces {doing}"
 
 
 def _clip(figures: dict[str, Any], clip: str) -> str:
