@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -178,3 +179,57 @@ def test_version_and_help(run: Run) -> None:
     assert run("--version").out.startswith("manyfaces 0.")
     assert "analyze" in run("--help").out
     assert run().status == 2
+
+
+def test_an_output_never_destroys_what_is_being_read(run: Run, photo: Path, tmp_path: Path) -> None:
+    before = photo.read_bytes()
+    (tmp_path / "clip.html").write_bytes(before)
+    for outputs in (["--annotate", "collins.png"], ["-o", "default.db"], ["--report", "collins.png"]):
+        ran = run("analyze", "collins.png", *outputs)
+        assert ran.status in (2, 3), outputs
+    assert run("analyze", "clip.html", "--report", "clip.html").status == 2
+    assert photo.read_bytes() == (tmp_path / "clip.html").read_bytes() == before
+    assert "two outputs" in run("analyze", "collins.png", "-o", "a.jsonl", "-o", "./a.jsonl").err
+
+
+def test_a_file_of_before_is_kept_when_nothing_can_be_done(run: Run, photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "old.jsonl").write_text("precious")
+    assert run("analyze", "gone.jpg", "-o", "old.jsonl").status == 3
+    assert run("analyze", "collins.png", "-o", "old.jsonl", "--threshold", "nan").status == 2
+    assert run("analyze", "collins.png", "-o", "old.jsonl", "--gallery", "gone.db").status == 3
+    assert run("analyze", "collins.png", "-o", "old.jsonl", "-o", "no/folder.csv").status == 3
+    assert (tmp_path / "old.jsonl").read_text() == "precious"
+
+
+def test_one_picture_cannot_hold_a_film(run: Run, photo: Path, other: Path, tmp_path: Path) -> None:
+    ran = run("analyze", "collins.png", "hopper.png", "--annotate", "both.png")
+    assert ran.status == 2
+    assert ran.out == ""
+    assert not (tmp_path / "both.png").exists()
+
+
+def test_being_asked_to_end_finishes_the_files(photo: Path, tmp_path: Path) -> None:
+    """SIGTERM in the middle of endless work: whole rows, a whole page, nothing left over."""
+    words = ["analyze", *["collins.png"] * 400, "-o", "rows.jsonl", "--report", "page.html", "-q"]
+    running = subprocess.Popen([sys.executable, "-m", "manyfaces", *words], cwd=tmp_path, stderr=subprocess.PIPE)
+    rows = tmp_path / "rows.jsonl"
+    while running.poll() is None and not (rows.exists() and rows.stat().st_size):
+        pass
+    running.terminate()
+    _, said = running.communicate(timeout=60)
+    assert (running.returncode, said) == (143, b"")
+    lines = rows.read_text().splitlines()
+    assert lines
+    assert all(json.loads(line)["faces"] for line in lines)
+    assert (tmp_path / "page.html").read_text().rstrip().endswith("</html>")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["collins.png", "page.html", "rows.jsonl"]
+
+
+def test_figures_never_replace_another_file(run: Run, tmp_path: Path, photo: Path) -> None:
+    (tmp_path / "truth.json").write_text('{"collins.png": [[178, 62, 268, 176]]}')
+    assert run("evaluate", "detection", "--truth", "truth.json", "--json", "truth.json").status == 3
+    assert "collins.png" in (tmp_path / "truth.json").read_text()
+    ran = run("evaluate", "detection", "--truth", "truth.json", "--json", "figures.json")
+    assert ran.status == 0
+    assert json.loads((tmp_path / "figures.json").read_text())["recall"] == 1.0
+    assert run("evaluate", "detection", "--truth", "truth.json", "--json", "figures.json").status == 0

@@ -84,7 +84,7 @@ def test_a_good_photo_is_enrolled(enroller: Enroller, astronaut: npt.NDArray[np.
     enrolment = enroller(astronaut, "astronaut.png")
     assert len(enrolment.embeddings) == len(enrolment.qualities) == 1
     assert np.linalg.norm(enrolment.embeddings.vectors[0]) == pytest.approx(1, abs=1e-5)
-    assert enrolment.embeddings.model == weights.load("sface").identifier
+    assert enrolment.embeddings.model == weights.load("sface").card.identifier
     assert enrolment.qualities.size[0] > 60
     assert enrolment.qualities.inside[0] == 1
 

@@ -432,8 +432,10 @@ def test_a_gate_refuses_when_patience_ends_and_opens_again() -> None:
 # --- leaving the program ---------------------------------------------------------------------------------------------
 
 PROGRAM = """
-import itertools
+import itertools, signal
 from manyfaces.flow import Flow
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts tests in the background switches it off
 
 def numbers():
     with Flow() as flow:
@@ -452,17 +454,25 @@ def program(rest: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", PROGRAM + rest], stdout=pipe, stderr=pipe, text=True)
 
 
+def finished(running: subprocess.Popen[str]) -> tuple[str, str]:
+    """What it said; one that hangs is killed and fails the test, instead of hanging it too."""
+    try:
+        return running.communicate(timeout=DEADLINE)
+    finally:
+        running.kill()
+
+
 def test_ctrl_c_ends_a_flow_that_waits_for_ever() -> None:
     with program("from manyfaces.flow import Channel\nChannel(1).take()\n") as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "0\n"
         running.send_signal(signal.SIGINT)
-        _, complaints = running.communicate(timeout=DEADLINE)
+        _, complaints = finished(running)
     assert complaints.strip().endswith("KeyboardInterrupt")
     assert complaints.count("Traceback") == 1
 
 
 def test_the_interpreter_can_be_left_with_a_flow_open() -> None:
     with program("") as running:
-        _, complaints = running.communicate(timeout=DEADLINE)
+        _, complaints = finished(running)
     assert (running.returncode, complaints) == (0, "")

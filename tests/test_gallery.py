@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manyfaces.errors import GalleryError
+from manyfaces.errors import GalleryError, UsageError
 from manyfaces.gallery.names import checked
 from manyfaces.gallery.roster import Roster
 from manyfaces.gallery.search import NOBODY, Search
@@ -185,7 +185,7 @@ def test_consent_is_kept_replaced_and_checked(store: GalleryStore) -> None:
     store.consent("Lan", Consent("for everything"))
     assert store.person("Lan").consent.expires == ""
     assert store.person("Lan").consent.given
-    with pytest.raises(GalleryError, match="'next year' is no date"):
+    with pytest.raises(UsageError, match="'next year' is no date"):
         Consent("for the door", expires="next year")
 
 

@@ -178,3 +178,34 @@ def test_closing_the_generator_early_closes_the_input(tmp_path: Path, astronaut:
     (tmp_path / "film.gif").unlink()
     with pytest.raises(mf.InputError, match="no such file"):
         mf.analyze(tmp_path / "film.gif")
+
+
+def test_a_photo_of_one_person_is_not_enrolled_as_another(run: Run, photo: Path, other: Path) -> None:
+    assert run("people", "add", "Lan", "collins.png").status == 0
+    refused = run("people", "add", "Minh", "collins.png", "hopper.png")
+    assert refused.status == 1
+    assert "the same file is enrolled as 'Lan'" in refused.err
+    assert run("people", "add", "Vy", "gone.png", "hopper.png", "--force").status == 1
+    assert [person.name for person in mf.Gallery().people()] == ["Lan", "Minh", "Vy"]
+
+
+def test_an_export_never_replaces_the_gallery(run: Run, gallery: Path) -> None:
+    assert run("people", "export", "--gallery", gallery, "-o", gallery).status == 2
+    assert len(mf.Gallery(gallery).people()) == 2
+
+
+def test_a_mistyped_gallery_is_not_an_empty_one(run: Run, gallery: Path) -> None:
+    for command in ("list", "export", "calibrate"):
+        assert run("people", command, "--gallery", "mistyped.db").status == 3
+    assert run("people", "calibrate").status == 3
+
+
+@pytest.mark.parametrize("day", ["tomorrow", "20300101", "2030-W01-1", "2030-01-01T10:00:00+0200", "2030-13-01"])
+def test_a_day_is_written_in_one_way(run: Run, photo: Path, day: str) -> None:
+    ran = run("people", "add", "Lan", "collins.png", "--expires", day)
+    assert ran.status == 2
+    assert "2027-12-31" in ran.err
+
+
+def test_a_gallery_is_its_owners_alone(gallery: Path) -> None:
+    assert gallery.stat().st_mode & 0o077 == 0

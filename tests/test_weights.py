@@ -29,7 +29,7 @@ def beside(folder: Path, content: bytes) -> Path:
 def test_the_packaged_models_are_what_their_cards_say() -> None:
     for name in ("yunet", "sface"):
         weights = load(name)
-        assert weights.identifier == f"{weights.card.name}-{weights.card.sha256[:12]}"
+        assert weights.card.identifier == f"{weights.card.name}-{weights.card.sha256[:12]}"
 
 
 def test_a_card_survives_writing_and_reading(tmp_path: Path) -> None:

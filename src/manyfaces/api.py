@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -15,7 +16,7 @@ import numpy as np
 from manyfaces.build import build_enroller, build_stages, nobody
 from manyfaces.engine import Engine, Plan
 from manyfaces.enrol import Choice, Enroller, Outcome, file_digest, import_folder
-from manyfaces.errors import GalleryError, InputError
+from manyfaces.errors import EnrolmentRefused, GalleryError, InputError
 from manyfaces.gallery.calibrate import FALSE_ACCEPT_RATE, calibrate
 from manyfaces.gallery.calibration import Calibration
 from manyfaces.gallery.roster import Roster
@@ -27,6 +28,7 @@ from manyfaces.recognizer import Recognizer as FedEngine
 from manyfaces.sources import expand, open_source, read_picture, shown
 from manyfaces.stages import Source
 from manyfaces.types import Embeddings, FrameResult, Unreadable
+from manyfaces.weights import find
 
 Name = str | PathLike[str]
 
@@ -111,7 +113,7 @@ class Gallery:
     def add(
         self,
         name: str,
-        photos: Iterable[Name],
+        photos: Name | Iterable[Name],
         *,
         face: int | None = None,
         force: bool = False,
@@ -123,12 +125,16 @@ class Gallery:
         the same. One that shows several faces needs `face`, counted from the left. What this person already has adds
         nothing.
         """
-        return sum(self._add_photo(name, Path(photo), Choice(face, force=force), consent) for photo in photos)
+        several = [photos] if isinstance(photos, (str, PathLike)) else photos
+        return sum(self._add_photo(name, Path(photo), Choice(face, force=force), consent) for photo in several)
 
     def _add_photo(self, name: str, photo: Path, choice: Choice, consent: Consent | None) -> int:
         self._make_folder()
-        found = self._enroller(read_picture(photo), str(photo), choice)
         digest = file_digest(photo)
+        others = [other for other in self._store.holders(digest) if other != unicodedata.normalize("NFC", name)]
+        if others and not choice.force:
+            raise EnrolmentRefused(f"{photo}: the same file is enrolled as {others[0]!r}; remove it there, or force it")
+        found = self._enroller(read_picture(photo), str(photo), choice)
         return self._store.add(name, found.embeddings, found.qualities, str(photo), digest, consent)
 
     def import_folder(self, folder: Name, *, force: bool = False) -> Iterator[Outcome]:
@@ -139,7 +145,10 @@ class Gallery:
     def _make_folder(self) -> None:
         """The default gallery lies in a folder that a fresh machine does not have yet."""
         if self.path == default_gallery():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise GalleryError(f"{self.path.parent}: cannot be made ({error.strerror}); name a --gallery") from None
 
     def people(self) -> list[Person]:
         """Everybody, by name."""
@@ -175,6 +184,11 @@ class Gallery:
         if not len(roster):
             raise GalleryError(
                 f"{self.path}: nobody is enrolled yet, so there is nothing to calibrate; add people first"
+            )
+        model = find("sface")[0].identifier
+        if roster.embeddings.model != model:
+            raise GalleryError(
+                f"{self.path}: was made with {roster.embeddings.model}, not {model}; enrol everybody anew"
             )
         calibration = calibrate(roster, false_accept_rate)
         self._store.save_calibration(calibration, roster.revision)

@@ -59,7 +59,7 @@ def build_emotion_head(options: Options, callers: int = 1) -> EmotionHead:
 
 def build_identity_head(options: Options, callers: int = 1) -> IdentityHead:
     weights = load("sface")
-    return IdentityHead(_network(weights, options, callers), weights.card.input, weights.identifier)
+    return IdentityHead(_network(weights, options, callers), weights.card.input, weights.card.identifier)
 
 
 def _network(weights: Weights, options: Options, callers: int) -> Network:

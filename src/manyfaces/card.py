@@ -59,6 +59,11 @@ class ModelCard:
     metrics: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    @property
+    def identifier(self) -> str:
+        """Names these very weights, so that vectors of two models are never compared."""
+        return f"{self.name}-{self.sha256[:12]}"
+
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -27,6 +27,7 @@ from manyfaces.types import Floats, Pixels
 
 LIBRARIES = ("openvino", "onnxruntime")
 PRECISIONS = ("auto", "f32")
+MOST_THREADS = 1024
 Outputs = Mapping[str, Floats]
 
 
@@ -46,8 +47,10 @@ class Runtime:
             raise UsageError(f"runtime {self.library!r}: known are {', '.join(LIBRARIES)}")
         if self.precision not in PRECISIONS:
             raise UsageError(f"precision {self.precision!r}: known are {', '.join(PRECISIONS)}")
-        if self.threads < 0 or self.callers < 1:
-            raise UsageError(f"{self.threads} threads for {self.callers} callers: expected 0 or more and 1 or more")
+        if not (0 <= self.threads <= MOST_THREADS and self.callers >= 1):
+            raise UsageError(
+                f"{self.threads} threads for {self.callers} callers: expected 0 to {MOST_THREADS}, and 1 or more"
+            )
 
 
 class Network(Protocol):

@@ -26,11 +26,6 @@ class Weights:
     path: Path
     content: bytes
 
-    @property
-    def identifier(self) -> str:
-        """Names these very weights, so that vectors of two models are never compared."""
-        return f"{self.card.name}-{self.card.sha256[:12]}"
-
 
 def load(model: str | Path) -> Weights:
     """Read a packaged model by name, or a model file by path; its card lies beside it with the suffix .json."""

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from manyfaces.cli.files import expanded, refuse_clashes
 from manyfaces.cli.options import with_options
 from manyfaces.cli.outcome import Outcome
 from manyfaces.cli.progress import Steps
 from manyfaces.cli.summary import Summary
-from manyfaces.errors import InputError
+from manyfaces.errors import InputError, UsageError
 from manyfaces.options import Options
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from manyfaces.card import ModelCard
     from manyfaces.stages import Sink
+
+PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
 @with_options
@@ -50,14 +53,17 @@ def analyze(
     """Find, follow and read every face; write a row per frame."""
     from manyfaces.api import look
 
-    del every_face  # the plain pipeline never skips a face; the flag stands for faster ways that may
+    del every_face  # the engine never skips a face yet; the flag stands for faster ways that may
 
-    outcome = Outcome()
-    names = _expanded(inputs, outcome)
+    outcome, summary = Outcome(), Summary()
+    names = expanded(inputs, outcome)
+    if not names:
+        raise typer.Exit(outcome.status)
+    _refuse_outputs(names, output or [], annotate, report, options)
+    seen = look(names, options, live=live, max_frames=max_frames)
     sinks = _sinks(output or [], annotate, report, options)
-    summary = Summary()
     with sinks as sink, Steps("frames", _expected_frames(names, max_frames), quiet) as steps:
-        for frame, result in look(names, options, live=live, max_frames=max_frames):
+        for frame, result in seen:
             sink.write(frame, result)
             outcome.count(result)
             summary.count(result)
@@ -67,17 +73,23 @@ def analyze(
     raise typer.Exit(outcome.status)
 
 
-def _expanded(inputs: Sequence[str], outcome: Outcome) -> list[str]:
-    """Each input unfolded by itself, so that one that does not exist does not stop the others."""
-    from manyfaces.sources import expand
+def _refuse_outputs(
+    names: Sequence[str], output: Sequence[Path], annotate: Path | None, report: Path | None, options: Options
+) -> None:
+    """Everything about the outputs that can be known to go wrong, before a frame is read or a file is emptied."""
+    if report and report.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{report}: a report is a page; give it a name that ends in .html")
+    files = [*output, *([report] if report else []), *([annotate] if annotate and annotate.suffix else [])]
+    refuse_clashes(files, [*names, options.gallery_path])
+    if annotate and not annotate.is_dir() and annotate.suffix.lower() in PICTURE_ENDINGS:
+        _refuse_one_picture_for_many(names, annotate)
 
-    names: list[str] = []
-    for name in inputs:
-        try:
-            names += expand([name])
-        except InputError as error:
-            outcome.failed(name, error)
-    return names
+
+def _refuse_one_picture_for_many(names: Sequence[str], annotate: Path) -> None:
+    from manyfaces.sources import kind_of
+
+    if len(names) > 1 or any(kind_of(name) != "picture" for name in names):
+        raise UsageError(f"{annotate}: one picture cannot hold all of this; give a folder, or for a video a .mp4")
 
 
 def _expected_frames(names: Sequence[str], max_frames: int | None) -> int | None:
@@ -102,7 +114,7 @@ def _sinks(output: Sequence[Path], annotate: Path | None, report: Path | None, o
 
     labels = _emotion_card(options).labels
     sinks: list[Sink] = [open_table(path, labels) for path in output]
-    if not output and not sys.stdout.isatty():
+    if not output and sys.stdout is not None and not sys.stdout.isatty():
         sinks.append(JsonLinesStream(sys.stdout.buffer))
     if annotate:
         sinks.append(open_annotated(annotate))

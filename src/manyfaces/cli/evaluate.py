@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from manyfaces.cli.options import with_options
+from manyfaces.cli.outcome import complain
 from manyfaces.cli.progress import Steps
 from manyfaces.errors import InputError, OutputError
 from manyfaces.options import Options
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from manyfaces.evaluate.pairs import Pair
     from manyfaces.portraits import Portraits
-    from manyfaces.types import Floats, Frame, FrameResult, Integers
+    from manyfaces.types import Floats, Frame, FrameResult, Integers, Pixels
 
 Thing = TypeVar("Thing")
 CLIP_TRUTH = ".truth.json"
@@ -202,11 +203,23 @@ def _portraits(paths: list[Path], options: Options) -> Portraits:
 
     from manyfaces.build import build_stages
     from manyfaces.portraits import read_portraits
-    from manyfaces.sources import read_picture
 
     stages = build_stages(replace(options, emotion=False, identity=True))
     with Steps("photos", len(paths)) as steps:
-        return read_portraits(_each(steps, ((str(path), read_picture(path)) for path in paths)), stages)
+        return read_portraits(_each(steps, ((str(path), _picture(path)) for path in paths)), stages)
+
+
+def _picture(path: Path) -> Pixels:
+    """A photo that cannot be decoded is named and counts as one without a face."""
+    import numpy as np
+
+    from manyfaces.sources import read_picture
+
+    try:
+        return read_picture(path)
+    except InputError as error:
+        complain(str(error))
+        return np.zeros((1, 1, 3), np.uint8)
 
 
 def _compared(listed: list[Pair], portraits: Portraits) -> tuple[Floats, Any]:
@@ -230,8 +243,19 @@ def _show(figures: dict[str, Any], json_file: Path | None) -> None:
         table.add_row(name, value)
     Console().print(table)
     if json_file:
+        if json_file.exists() and not _is_figures(json_file):
+            raise OutputError(f"{json_file}: this file holds something else than figures; choose another name")
         with _writing(json_file):
             json_file.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _is_figures(path: Path) -> bool:
+    """Whether an earlier run wrote this file: only that is written over, never a truth or a data file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return path.is_file() and path.stat().st_size == 0
+    return isinstance(content, dict) and bool(content.keys() & {"accuracy", "recall"})
 
 
 def _flattened(figures: dict[str, Any], depth: int = 0) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,9 @@ what they need when they run, so that `manyfaces --help` stays quick and `analyz
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -55,6 +57,8 @@ def main() -> None:
     # --debug is taken wherever it stands, since it is typed when a command has just failed: at its end.
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1 or bool(os.environ.get("MANYFACES_DEBUG"))
+    _stand_any_script()
+    signal.signal(signal.SIGTERM, _end)
     try:
         app(arguments)
     except ManyfacesError as error:
@@ -68,3 +72,20 @@ def main() -> None:
         sys.exit(WRONG_USAGE if isinstance(error, UsageError) else NOTHING_DONE)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except OSError as error:
+        if debug:
+            raise
+        complain(f"{error.filename or 'the system'}: {error.strerror}; see what is wrong there, and try again")
+        sys.exit(NOTHING_DONE)
+
+
+def _end(number: int, _frame: object) -> None:
+    """Asked to end, as by `kill` or a container that stops: what is being written is finished, as with Ctrl-C."""
+    raise SystemExit(128 + number)
+
+
+def _stand_any_script() -> None:
+    """A terminal that knows no Vietnamese gets escapes instead of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from manyfaces.cli.files import expanded, refuse_clashes
 from manyfaces.cli.options import with_options
 from manyfaces.cli.outcome import Outcome, complain
 from manyfaces.cli.progress import Steps
@@ -46,11 +47,10 @@ def add(
 ) -> None:
     """Enrol a person from photos; those that are not good enough are refused with the reason."""
     from manyfaces.gallery.store import Consent
-    from manyfaces.sources import expand
 
     agreed = Consent(consent, expires=expires) if consent or expires else None
     outcome, people = Outcome(), _open(gallery)
-    for photo in expand(photos):
+    for photo in expanded(photos, outcome):
         try:
             added = people.add(name, [photo], face=face, force=force, consent=agreed)
         except (GalleryError, InputError) as error:
@@ -98,7 +98,7 @@ def _with_progress(photos: Iterator[Enrolled], quiet: bool) -> Iterator[Enrolled
 def list_people(gallery: GalleryFile = None) -> None:
     """Everybody in the gallery."""
     table = _table("name", "faces", "added", "consent")
-    for person in _open(gallery).people():
+    for person in _existing(gallery).people():
         table.add_row(*map(escape, (person.name, str(person.faces), person.added[:10], person.consent.text)))
     Console().print(table)
 
@@ -106,7 +106,7 @@ def list_people(gallery: GalleryFile = None) -> None:
 @app.command()
 def show(name: Name, gallery: GalleryFile = None) -> None:
     """What is known of one person."""
-    people = _open(gallery)
+    people = _existing(gallery)
     person = people.person(name)
     typer.echo(f"{person.name}: {person.faces} faces, added {person.added[:10]}, model {person.model}")
     if person.consent.text or person.consent.expires:
@@ -142,10 +142,12 @@ def export(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="To this file instead of the screen.")] = None,
 ) -> None:
     """Everything that is known of people, as JSON."""
-    text = json.dumps(_open(gallery).export(names or [], vectors=vectors), indent=2, ensure_ascii=False)
+    people = _existing(gallery)
+    text = json.dumps(people.export(names or [], vectors=vectors), indent=2, ensure_ascii=False)
     if output is None:
         typer.echo(text)
         return
+    refuse_clashes([output], [people.path])
     try:
         output.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
@@ -170,7 +172,7 @@ def calibrate(
     false_accepts: Annotated[float, typer.Option(help="The share of strangers that may be given a name.")] = 0.01,
 ) -> None:
     """Compute from the gallery's own faces when a face gets a name; repeated by itself as the gallery grows."""
-    found = _open(gallery).calibrate(false_accepts)
+    found = _existing(gallery).calibrate(false_accepts)
     sources = {
         "shipped": "shipped figures, since this gallery is too small to tell",
         "gallery": "this gallery's own faces",
@@ -193,13 +195,12 @@ def identify(
     from dataclasses import replace
 
     from manyfaces.api import look
-    from manyfaces.sources import expand
 
     outcome = Outcome()
     if not _open(options.gallery).people():
         complain(f"{options.gallery_path}: nobody is enrolled here, so everybody is unknown; see manyfaces people add")
     table = _table("picture", "face", "name", "sure of it", "similarity")
-    for _, result in look(expand(pictures), replace(options, emotion=False)):
+    for _, result in look(expanded(pictures, outcome), replace(options, emotion=False)):
         outcome.count(result)
         for face in sorted(result.faces, key=lambda face: face.box):
             place = f"{face.box[0]:.0f}, {face.box[1]:.0f}"
@@ -240,6 +241,13 @@ def verify(
         f"{answer}: similarity {found.similarity:.3f}, threshold {found.threshold:.3f}, "
         f"probability of being the same {found.probability:.1%}"
     )
+
+
+def _existing(gallery: Path | None) -> Gallery:
+    """To look at; where a path was given and nothing is there, it was more likely mistyped than meant to be empty."""
+    if gallery and not gallery.exists():
+        raise GalleryError(f"{gallery}: there is no gallery here; check the path, or make one with people add")
+    return _open(gallery)
 
 
 def _open(gallery: Path | None) -> Gallery:

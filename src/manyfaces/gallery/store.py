@@ -6,18 +6,19 @@ Safe when the process is killed and when several write. Vectors of two models ne
 from __future__ import annotations
 
 import base64
+import re
 import sqlite3
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from manyfaces.errors import GalleryError
+from manyfaces.errors import GalleryError, UsageError
 from manyfaces.gallery import names
 from manyfaces.gallery.calibration import Calibration
 from manyfaces.gallery.database import Database
@@ -35,8 +36,11 @@ class Consent:
     expires: str = ""
 
     def __post_init__(self) -> None:
-        for field in (self.given, self.expires):
-            _check_date(field)
+        """The day of expiry is compared with today's as text, by the database, so it must be written in one way."""
+        if self.expires and not (re.fullmatch(r"\d{4}-\d{2}-\d{2}", self.expires) and _is_date(self.expires)):
+            raise UsageError(f"{self.expires!r} is no date; write it like 2027-12-31")
+        if self.given and not _is_date(self.given):
+            raise UsageError(f"{self.given!r} is no date; write it like 2027-12-31")
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +321,8 @@ def _roster(connection: sqlite3.Connection) -> Roster:
     places = {identifier: place for place, (identifier, _) in enumerate(people)}
     rows = connection.execute("SELECT person, vector FROM face ORDER BY person, id").fetchall()
     owners = np.array([places[owner] for owner, _ in rows], np.int64)
+    if len({len(vector) for _, vector in rows}) > 1:
+        raise sqlite3.DatabaseError("malformed: vectors of different lengths")
     flat = np.frombuffer(b"".join(vector for _, vector in rows), "<f4").astype(np.float32)
     vectors = flat.reshape(len(rows), -1) if rows else np.empty((0, 0), np.float32)
     return Roster(
@@ -360,8 +366,9 @@ def _stamp(moment: datetime) -> str:
     return moment.astimezone(timezone.utc).isoformat(timespec="microseconds")
 
 
-def _check_date(text: str) -> None:
+def _is_date(text: str) -> bool:
     try:
-        _ = datetime.fromisoformat(text) if len(text) > 10 else text and date.fromisoformat(text)
+        datetime.fromisoformat(text)
     except ValueError:
-        raise GalleryError(f"{text!r} is no date; write it like 2027-12-31") from None
+        return False
+    return True

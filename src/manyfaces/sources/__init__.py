@@ -7,6 +7,7 @@ threads.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator
 from contextlib import closing
 from itertools import islice
@@ -96,4 +97,4 @@ def _is_for_pillow(name: str) -> bool:
 
 def _first(items: Items, count: int) -> Items:
     with closing(items):
-        yield from islice(items, count)
+        yield from islice(items, min(count, sys.maxsize))

@@ -82,7 +82,8 @@ def _folder(name: str) -> list[str]:
 def _files_below(folder: str) -> Iterator[str]:
     for parent, folders, files in os.walk(folder, onerror=_refuse_folder):
         folders[:] = [name for name in folders if not name.startswith(".")]  # how os.walk is told where not to go
-        yield from (os.path.join(parent, name) for name in files if _is_media(name))  # noqa: PTH118 - see _unfold
+        paths = (os.path.join(parent, name) for name in files if _is_media(name))  # noqa: PTH118 - see _unfold
+        yield from (path for path in paths if os.path.isfile(path))  # noqa: PTH113 - a pipe would wait for ever
 
 
 def _refuse_folder(error: OSError) -> None:
@@ -93,7 +94,7 @@ def _refuse_folder(error: OSError) -> None:
 
 def _matches(pattern: str) -> list[str]:
     names = glob.glob(pattern, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute patterns
-    found = _in_natural_order(name for name in names if _is_media(os.path.basename(name)) and not os.path.isdir(name))  # noqa: PTH112, PTH119
+    found = _in_natural_order(name for name in names if _is_media(os.path.basename(name)) and os.path.isfile(name))  # noqa: PTH113, PTH119
     if not found:
         raise InputError(f"{shown(pattern)}: no picture or video matches this pattern; check it, or name a folder")
     return found
