@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import fields
@@ -13,7 +14,9 @@ import pytest
 
 from conftest import Run
 from manyfaces.cli.main import main
+from manyfaces.cli.unbroken import Unbroken
 from manyfaces.options import Options
+from manyfaces.types import FrameResult, Unreadable
 
 
 def test_rows_go_to_standard_output_when_nobody_looks_at_a_terminal(run: Run, photo: Path) -> None:
@@ -223,6 +226,36 @@ def test_being_asked_to_end_finishes_the_files(photo: Path, tmp_path: Path) -> N
     assert all(json.loads(line)["faces"] for line in lines)
     assert (tmp_path / "page.html").read_text().rstrip().endswith("</html>")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["collins.png", "page.html", "rows.jsonl"]
+
+
+@pytest.mark.parametrize("moment", ["write", "close"])
+def test_a_signal_waits_until_a_result_is_written(moment: str) -> None:
+    """The signal comes in the middle of the sink's work, and takes effect right after it."""
+    done: list[str] = []
+
+    class Slow:
+        def __enter__(self) -> Slow:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self._work("close")
+
+        def write(self, *_: object) -> None:
+            self._work("write")
+
+        def _work(self, what: str) -> None:
+            if what == moment:
+                signal.raise_signal(signal.SIGINT)
+            done.append(what)
+
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), Unbroken(Slow()) as sink:
+            sink.write(Unreadable("a", 0, 0.0, ""), FrameResult("a", 0, 0.0, 0, 0, ()))
+        assert done == ["write", "close"]
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 def test_figures_never_replace_another_file(run: Run, tmp_path: Path, photo: Path) -> None:

@@ -15,6 +15,7 @@ from manyfaces.cli.options import with_options
 from manyfaces.cli.outcome import Outcome
 from manyfaces.cli.progress import Steps
 from manyfaces.cli.summary import Summary
+from manyfaces.cli.unbroken import Unbroken
 from manyfaces.errors import InputError, UsageError
 from manyfaces.options import Options
 
@@ -62,7 +63,7 @@ def analyze(
     _refuse_outputs(names, output or [], annotate, report, options)
     seen = look(names, options, live=live, max_frames=max_frames)
     sinks = _sinks(output or [], annotate, report, options)
-    with sinks as sink, Steps("frames", _expected_frames(names, max_frames), quiet) as steps:
+    with Unbroken(sinks) as sink, Steps("frames", _expected_frames(names, max_frames), quiet) as steps:
         for frame, result in seen:
             sink.write(frame, result)
             outcome.count(result)
