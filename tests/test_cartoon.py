@@ -24,7 +24,7 @@ def detector() -> YuNet:
 def identity() -> IdentityHead:
     weights = load("sface")
     network = load_network(weights.content, weights.card.input, Runtime(precision="f32"))
-    return IdentityHead(network, weights.card.input, weights.identifier)
+    return IdentityHead(network, weights.card.input, weights.card.identifier)
 
 
 def portrait(seed: int, expression: str, size: int) -> Pixels:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -107,6 +109,31 @@ def test_a_batch_says_what_its_items_say_alone() -> None:
     together = network(PICTURES)["fc1"]
     alone = np.concatenate([network(PICTURES[i : i + 1])["fc1"] for i in range(3)])
     assert np.abs(together - alone).max() < 2e-5
+
+
+def test_ctrl_c_is_safe_after_a_network_is_gone() -> None:
+    """OpenVINO frees the signal stack of the thread that loaded it; the next signal must not run on it."""
+    code = """
+import signal, threading
+import numpy as np
+from manyfaces.runtime import Runtime, load_network
+from manyfaces.weights import load
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+weights = load("sface")
+networks = [load_network(weights.content, weights.card.input, Runtime())]
+networks[0](np.zeros((4, 112, 112, 3), np.uint8))
+cleaner = threading.Thread(target=networks.clear)
+cleaner.start()
+cleaner.join()
+blocks = [bytearray(20000) for _ in range(2000)]
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("alive")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr
 
 
 @pytest.mark.parametrize("wrong", [{"library": "tensorflow"}, {"precision": "f8"}, {"threads": -1}])

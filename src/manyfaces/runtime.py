@@ -11,6 +11,7 @@ import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from typing import Any, Protocol
 
@@ -171,7 +172,7 @@ def _assembled(
 class _OpenVinoNetwork:
     def __init__(self, graph: onnx.ModelProto, spec: InputSpec, runtime: Runtime) -> None:
         self._names = [value.name for value in graph.graph.output]
-        core = openvino.Core()
+        core = _core()
         model = _with_preprocessing(core.read_model(io.BytesIO(graph.SerializeToString())), spec)
         self._compiled = core.compile_model(model, "CPU", _openvino_settings(runtime))
 
@@ -180,6 +181,17 @@ class _OpenVinoNetwork:
         request = self._compiled.create_infer_request()
         request.infer([pixels], share_inputs=True)
         return {name: request.get_tensor(name).data.copy() for name in self._names}
+
+
+@cache
+def _core() -> openvino.Core:
+    """One for the whole life of the process.
+
+    OpenVINO's processor plugin gives the thread that loads it a signal stack (AMX needs a large one) and frees it when
+    it is destroyed. Where that happens on another thread, the first keeps the freed stack, and the next signal, such as
+    Ctrl-C, ends the process with a segmentation fault. A core that is never destroyed never does this.
+    """
+    return openvino.Core()
 
 
 def _with_preprocessing(model: openvino.Model, spec: InputSpec) -> openvino.Model:
