@@ -88,11 +88,12 @@ def test_a_command_runs(user: Path, line: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_python_example_runs(user: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (example,) = blocks("python")
+def test_the_python_examples_run(user: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (user / "people.db").unlink(missing_ok=True)
-    exec(compile(example, str(README), "exec"), {})
+    for example in blocks("python"):
+        exec(compile(example, str(README), "exec"), {})
     said = capsys.readouterr().out
+    assert "3 ['happy']" in said
     assert "happy" in said
     assert "['Lan']" in said
 
