@@ -56,7 +56,7 @@ def user(belongings: Path, astronaut: Pixels, hopper: Pixels, monkeypatch: pytes
         Image.fromarray(astronaut[:, ::-1]).save(belongings / "lan2.jpg")
         for person, picture in (("Eileen", astronaut), ("Grace", hopper)):
             (belongings / "family" / person).mkdir(parents=True)
-            Image.fromarray(picture).save(belongings / "family" / person / "1.jpg")
+            Image.fromarray(picture).save(belongings / "family" / person / "1.jpg", quality=85)
         (belongings / "holiday").mkdir()
         shutil.copy("party.jpg", "holiday/1.jpg")
         film(belongings / "film.mp4", astronaut)
