@@ -31,6 +31,7 @@ def lines(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
     verification, identity = figures["verification lfw60"], figures["identity facenet5"]
     open_set, emotion = identity["open_set"], figures["emotion PublicTest"]
     clips = [name.removeprefix("detection ") for name in figures if name.startswith("detection ")]
+    memory = json.loads((HERE / "results" / "memory.json").read_text(encoding="utf-8"))
     return [
         (
             "same person or not, 6,000 pairs of LFW photos of 60 people, raw pictures in",
@@ -49,6 +50,11 @@ def lines(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
             f"{emotion['accuracy']:.2%}, without duplicates {emotion['clean']['accuracy']:.2%}, "
             f"against the majority of ten taggers {emotion['ferplus']['accuracy']:.2%}",
             "`evaluate emotion`",
+        ),
+        (
+            "a film of one hour through everything: resident memory",
+            f"{memory['rss_mb_after_10_minutes']:.0f} MB after ten minutes, {memory['rss_mb_at_the_end']:.0f} MB at its end",
+            "`benchmarks/memory.py`",
         ),
     ]
 
