@@ -140,3 +140,30 @@ except KeyboardInterrupt:
 def test_a_runtime_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         Runtime(**wrong)
+
+
+def test_the_first_calls_of_a_process_may_come_from_two_threads_at_once() -> None:
+    """OpenVINO's binding must have set itself up by then, or each waits for the other for ever."""
+    code = """
+import threading
+import numpy as np
+from manyfaces.runtime import Runtime, load_network
+from manyfaces.weights import load
+
+weights = load("yunet")
+network = load_network(weights.content, weights.card.input, Runtime(callers=2, threads=2))
+together = threading.Barrier(2)
+
+def call():
+    together.wait()
+    network(np.zeros((1, 64, 64, 3), np.uint8))
+
+threads = [threading.Thread(target=call, daemon=True) for _ in range(2)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join(30)
+print(any(thread.is_alive() for thread in threads))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr

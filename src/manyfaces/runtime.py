@@ -64,9 +64,12 @@ def load_network(content: bytes, spec: InputSpec, runtime: Runtime) -> Network:
     """Make an ONNX model ready to run; the batch size, and where `spec` leaves it open the picture size, may vary."""
     try:
         graph = prepared(onnx.load_from_string(content), spec)
-        if runtime.library == "onnxruntime":
-            return _OnnxRuntimeNetwork(graph, spec, runtime)
-        return _OpenVinoNetwork(graph, spec, runtime)
+        kind = _OnnxRuntimeNetwork if runtime.library == "onnxruntime" else _OpenVinoNetwork
+        network: Network = kind(graph, spec, runtime)
+        # OpenVINO's Python binding sets itself up in its first call. Two first calls at once lock each other out for
+        # ever: one holds the interpreter and waits for the set-up, the other sets up and waits for the interpreter.
+        network(np.zeros((1, spec.height or 32, spec.width or 32, spec.depth), np.uint8))
+        return network
     except (RuntimeError, ValueError, KeyError, DecodeError) as error:
         first_line = str(error).strip().splitlines()[0]
         raise WeightsError(f"{runtime.library} cannot run this model ({first_line}); export it again") from error
