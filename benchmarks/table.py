@@ -53,7 +53,8 @@ def lines(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
         ),
         (
             "a film of one hour through everything: resident memory",
-            f"{memory['rss_mb_after_10_minutes']:.0f} MB after ten minutes, {memory['rss_mb_at_the_end']:.0f} MB at the end",
+            f"{memory['rss_mb_after_10_minutes']:.0f} MB after ten minutes, "
+            f"{memory['rss_mb_at_the_end']:.0f} MB at the end",
             "`benchmarks/memory.py`",
         ),
     ]
