@@ -136,7 +136,7 @@ except KeyboardInterrupt:
     assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr
 
 
-@pytest.mark.parametrize("wrong", [{"library": "tensorflow"}, {"precision": "f8"}, {"threads": -1}])
+@pytest.mark.parametrize("wrong", [{"backend": "tensorflow"}, {"precision": "f8"}, {"threads": -1}])
 def test_a_runtime_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         Runtime(**wrong)

@@ -26,7 +26,7 @@ from manyfaces.card import InputSpec
 from manyfaces.errors import MissingExtra, UsageError, WeightsError
 from manyfaces.types import Floats, Pixels
 
-LIBRARIES = ("openvino", "onnxruntime")
+BACKENDS = ("openvino", "onnxruntime")
 PRECISIONS = ("auto", "f32")
 MOST_THREADS = 1024
 Outputs = Mapping[str, Floats]
@@ -38,14 +38,14 @@ class Runtime:
     numbers on every machine. Zero threads means: as many as the library finds useful. `callers` threads may call one
     network at the same time without waiting for each other, each with its share of the threads."""
 
-    library: str = "openvino"
+    backend: str = "openvino"
     precision: str = "auto"
     threads: int = 0
     callers: int = 1
 
     def __post_init__(self) -> None:
-        if self.library not in LIBRARIES:
-            raise UsageError(f"runtime {self.library!r}: known are {', '.join(LIBRARIES)}")
+        if self.backend not in BACKENDS:
+            raise UsageError(f"runtime {self.backend!r}: known are {', '.join(BACKENDS)}")
         if self.precision not in PRECISIONS:
             raise UsageError(f"precision {self.precision!r}: known are {', '.join(PRECISIONS)}")
         if not (0 <= self.threads <= MOST_THREADS and self.callers >= 1):
@@ -64,7 +64,7 @@ def load_network(content: bytes, spec: InputSpec, runtime: Runtime) -> Network:
     """Make an ONNX model ready to run; the batch size, and where `spec` leaves it open the picture size, may vary."""
     try:
         graph = prepared(onnx.load_from_string(content), spec)
-        kind = _OnnxRuntimeNetwork if runtime.library == "onnxruntime" else _OpenVinoNetwork
+        kind = _OnnxRuntimeNetwork if runtime.backend == "onnxruntime" else _OpenVinoNetwork
         network: Network = kind(graph, spec, runtime)
         # OpenVINO's Python binding sets itself up in its first call. Two first calls at once lock each other out for
         # ever: one holds the interpreter and waits for the set-up, the other sets up and waits for the interpreter.
@@ -72,7 +72,7 @@ def load_network(content: bytes, spec: InputSpec, runtime: Runtime) -> Network:
         return network
     except (RuntimeError, ValueError, KeyError, DecodeError) as error:
         first_line = str(error).strip().splitlines()[0]
-        raise WeightsError(f"{runtime.library} cannot run this model ({first_line}); export it again") from error
+        raise WeightsError(f"{runtime.backend} cannot run this model ({first_line}); export it again") from error
 
 
 def installed_libraries() -> dict[str, str]:
