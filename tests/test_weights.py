@@ -167,3 +167,24 @@ print(any(thread.is_alive() for thread in threads))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_shape_that_comes_again_and_again_gives_the_same_figures(threads):
+    """It gets a network of its own along the way, and others in between; what is found stays as good as equal."""
+    weights = load("yunet")
+    network = load_network(weights.content, weights.card.input, Runtime(precision="auto", threads=threads))
+    pixels = np.random.default_rng(5).integers(0, 256, (1, 64, 96, 3), np.uint8)
+    other = np.zeros((2, 32, 64, 3), np.uint8)
+    first = network(pixels)["cls_8"]
+    for _ in range(12):
+        assert np.abs(network(pixels)["cls_8"] - first).max() < 0.02
+        assert network(other)["cls_8"].shape[0] == 2
+
+
+def test_more_shapes_than_are_kept_are_all_answered():
+    weights = load("yunet")
+    network = load_network(weights.content, weights.card.input, Runtime(precision="auto", threads=1))
+    for side in range(32, 32 * 9, 32):
+        for _ in range(10):
+            assert network(np.zeros((1, side, 32, 3), np.uint8))["obj_32"].shape == (1, side // 32, 1)

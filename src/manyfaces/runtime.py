@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import io
 import os
+import threading
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -29,6 +31,11 @@ from manyfaces.types import Floats, Pixels
 BACKENDS = ("openvino", "onnxruntime")
 PRECISIONS = ("auto", "f32")
 MOST_THREADS = 1024
+
+OWN_AFTER, MOST_OWN = 8, 6
+"""Calls with pictures of one shape after which it gets a network of its own, and how many are kept: compiling takes as
+long as ten calls, and each takes memory for its pictures."""
+
 Outputs = Mapping[str, Floats]
 
 
@@ -64,8 +71,11 @@ def load_network(content: bytes, spec: InputSpec, runtime: Runtime) -> Network:
     """Make an ONNX model ready to run; the batch size, and where `spec` leaves it open the picture size, may vary."""
     try:
         graph = prepared(onnx.load_from_string(content), spec)
-        kind = _OnnxRuntimeNetwork if runtime.backend == "onnxruntime" else _OpenVinoNetwork
-        network: Network = kind(graph, spec, runtime)
+        network: Network
+        if runtime.backend == "onnxruntime":
+            network = _OnnxRuntimeNetwork(with_relu_for_prelu(graph), spec, runtime)
+        else:
+            network = _OpenVinoNetwork(graph, spec, runtime)
         # OpenVINO's Python binding sets itself up in its first call. Two first calls at once lock each other out for
         # ever: one holds the interpreter and waits for the set-up, the other sets up and waits for the interpreter.
         network(np.zeros((1, spec.height or 32, spec.width or 32, spec.depth), np.uint8))
@@ -92,8 +102,7 @@ def prepared(model: onnx.ModelProto, spec: InputSpec) -> onnx.ModelProto:
     """The same network with plain float weights and a free batch size.
 
     The zoo's block-quantised files store weights as blocks of int8 that OpenVINO refuses, list weights as inputs, and
-    fix the batch at one, also inside reshapes. PRelu becomes x * slope + Relu(x) * (1 - slope), twice as fast in ONNX
-    Runtime.
+    fix the batch at one, also inside reshapes.
     """
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     nodes: list[onnx.NodeProto] = []
@@ -102,8 +111,6 @@ def prepared(model: onnx.ModelProto, spec: InputSpec) -> onnx.ModelProto:
             constants[node.output[0]] = _dequantized(node, constants)
         elif node.op_type == "Reshape" and all(name in constants for name in node.input):
             constants[node.output[0]] = constants[node.input[0]].reshape(constants[node.input[1]])
-        elif node.op_type == "PRelu" and node.input[1] in constants:
-            nodes += _prelu_as_relu(node, constants)
         elif node.op_type == "Reshape" and node.input[1] in constants:
             nodes.append(_reshape_any_batch(node, constants))
         else:
@@ -136,13 +143,29 @@ def _reshape_any_batch(node: onnx.NodeProto, constants: dict[str, Any]) -> onnx.
     return helper.make_node("Reshape", [node.input[0], f"{node.output[0]}_shape"], [node.output[0]])
 
 
-def _prelu_as_relu(node: onnx.NodeProto, constants: dict[str, Any]) -> list[onnx.NodeProto]:
+def with_relu_for_prelu(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same network with x * slope + Relu(x) * (1 - slope) for every PRelu: twice as fast in ONNX Runtime. OpenVINO
+    joins a PRelu to the convolution before it and is twice as fast with it left alone."""
+    slopes = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    del changed.graph.node[:]
+    for node in model.graph.node:
+        if node.op_type == "PRelu" and node.input[1] in slopes:
+            rest = numpy_helper.from_array(1 - slopes[node.input[1]], f"{node.output[0]}_rest")
+            changed.graph.initializer.append(rest)
+            changed.graph.node.extend(_relu_for_prelu(node, rest.name))
+        else:
+            changed.graph.node.append(node)
+    return changed
+
+
+def _relu_for_prelu(node: onnx.NodeProto, rest: str) -> list[onnx.NodeProto]:
     source, slope, result = node.input[0], node.input[1], node.output[0]
-    constants[f"{result}_rest"] = (1 - constants[slope]).astype(np.float32)
     return [
         helper.make_node("Relu", [source], [f"{result}_positive"]),
         helper.make_node("Mul", [source, slope], [f"{result}_sloped"]),
-        helper.make_node("Mul", [f"{result}_positive", f"{result}_rest"], [f"{result}_lifted"]),
+        helper.make_node("Mul", [f"{result}_positive", rest], [f"{result}_lifted"]),
         helper.make_node("Add", [f"{result}_sloped", f"{result}_lifted"], [result]),
     ]
 
@@ -173,17 +196,60 @@ def _assembled(
 
 
 class _OpenVinoNetwork:
+    """Takes pictures of any size and number; a shape that comes again and again gets a network compiled for it alone,
+    which is a fifth faster for a video's pictures: nothing is prepared anew when views of two sizes take turns."""
+
     def __init__(self, graph: onnx.ModelProto, spec: InputSpec, runtime: Runtime) -> None:
         self._names = [value.name for value in graph.graph.output]
-        core = _core()
-        model = _with_preprocessing(core.read_model(io.BytesIO(graph.SerializeToString())), spec)
-        self._compiled = core.compile_model(model, "CPU", _openvino_settings(runtime))
+        self._settings = _openvino_settings(runtime)
+        self._model = _with_preprocessing(_core().read_model(io.BytesIO(graph.SerializeToString())), spec)
+        self._for_any = _Requests(self._model, self._names, self._settings)
+        # The choice hangs on what came before, so it is not taken where figures must be the same in every run.
+        self._adapts = not spec.height and runtime.precision != "f32"
+        self._for_shape: dict[tuple[int, ...], _Requests] = {}
+        self._met: Counter[tuple[int, ...]] = Counter()
+        self._choosing = threading.Lock()
 
     def __call__(self, pixels: Pixels, /) -> Outputs:
-        # A request per call: requests hold the result buffers, so sharing one would make calls from threads collide.
-        request = self._compiled.create_infer_request()
+        chosen = self._chosen(pixels.shape) if self._adapts else self._for_any
+        return chosen(pixels)
+
+    def _chosen(self, shape: tuple[int, ...]) -> _Requests:
+        with self._choosing:
+            if shape not in self._for_shape:
+                self._met[shape] += 1
+                if self._met[shape] <= OWN_AFTER:
+                    return self._for_any
+                self._for_shape[shape] = self._compiled_for(shape)
+                self._met = Counter()
+            return self._for_shape[shape]
+
+    def _compiled_for(self, shape: tuple[int, ...]) -> _Requests:
+        while len(self._for_shape) >= MOST_OWN:
+            del self._for_shape[next(iter(self._for_shape))]
+        model = self._model.clone()
+        model.reshape(list(shape))
+        return _Requests(model, self._names, self._settings)
+
+
+class _Requests:
+    """A compiled network. A request holds the buffers of its results, so calls from two threads must not share one; a
+    call takes one that lies idle, since making them is dear."""
+
+    def __init__(self, model: openvino.Model, names: list[str], settings: dict[str, Any]) -> None:
+        self._compiled = _core().compile_model(model, "CPU", settings)
+        self._names = names
+        self._idle: deque[Any] = deque()
+
+    def __call__(self, pixels: Pixels, /) -> Outputs:
+        try:
+            request = self._idle.pop()
+        except IndexError:
+            request = self._compiled.create_infer_request()
         request.infer([pixels], share_inputs=True)
-        return {name: request.get_tensor(name).data.copy() for name in self._names}
+        outputs = {name: request.get_tensor(name).data.copy() for name in self._names}
+        self._idle.append(request)
+        return outputs
 
 
 @cache

@@ -93,10 +93,12 @@ class YuNet:
     ) -> list[Detections]:
         """One call of the network for views of one size; boxes in the pixels that were shown."""
         width, height = padded
-        pixels = np.zeros((len(batch), height, width, 3), np.uint8)
+        pixels = np.empty((len(batch), height, width, 3), np.uint8)
         for place, (which, view) in zip(pixels, batch, strict=True):
             shown_width, shown_height = view.shown_size
             place[:shown_height, :shown_width] = view.show(images[which])
+            place[shown_height:] = 0
+            place[:shown_height, shown_width:] = 0
         outputs = self._network(pixels)
         return [suppress(decode(outputs, item, width, threshold), OVERLAP) for item in range(len(batch))]
 

@@ -7,7 +7,7 @@ import numpy as np
 from manyfaces.runtime import Network
 from manyfaces.types import Floats, Pixels
 
-BATCH = 32
+BATCH = 16
 """Beyond this a batch gains no speed and only takes memory (see the runtime table in docs/decisions/0001)."""
 
 
