@@ -16,7 +16,7 @@ ROOT = Path(manyfaces.__file__).parent
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("types", "errors"),
-    ("geometry", "stages", "card", "rows", "options"),
+    ("geometry", "stages", "card", "rows", "options", "kernels"),
     ("align", "draw", "smooth", "quality", "flow", "weights", "runtime", "cartoon"),
     ("sources", "sinks", "detect", "track", "heads", "gallery"),
     ("pipeline", "engine", "recognizer", "enrol", "portraits"),

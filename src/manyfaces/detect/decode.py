@@ -11,32 +11,25 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from manyfaces.types import LANDMARKS, Detections, Floats, Integers
+from manyfaces.kernels.boxes import place, survivors
+from manyfaces.types import LANDMARKS, Detections, Floats
 
 STRIDES = (8, 16, 32)
 
 
 def decode(outputs: Mapping[str, Floats], item: int, padded_width: int, threshold: float) -> Detections:
     """Every cell of one picture of the batch that is a face with at least this score."""
-    return concatenate([_decode_stride(outputs, item, padded_width, stride, threshold) for stride in STRIDES])
-
-
-def _decode_stride(
-    outputs: Mapping[str, Floats], item: int, padded_width: int, stride: int, threshold: float
-) -> Detections:
-    face = outputs[f"cls_{stride}"][item, :, 0] * outputs[f"obj_{stride}"][item, :, 0]
-    cells = np.flatnonzero(face >= threshold**2)
-    columns = padded_width // stride
-    corners = np.stack([cells % columns, cells // columns], axis=1).astype(np.float32)
-    shape = outputs[f"bbox_{stride}"][item, cells]
-    centres = (corners + shape[:, :2]) * stride
-    halves = np.exp(shape[:, 2:]) * (stride / 2)
-    points = outputs[f"kps_{stride}"][item, cells].reshape(-1, LANDMARKS, 2)
-    return Detections(
-        boxes=np.concatenate([centres - halves, centres + halves], axis=1),
-        scores=np.sqrt(np.clip(face[cells], 0, 1)),
-        landmarks=(points + corners[:, None]) * stride,
-    )
+    squares = [outputs[f"cls_{stride}"][item, :, 0] * outputs[f"obj_{stride}"][item, :, 0] for stride in STRIDES]
+    chosen = [np.flatnonzero(square >= threshold**2) for square in squares]
+    ends = np.cumsum([len(cells) for cells in chosen])
+    boxes, scores = np.empty((ends[-1], 4), np.float32), np.empty(ends[-1], np.float32)
+    landmarks = np.empty((ends[-1], 2 * LANDMARKS), np.float32)
+    for stride, square, cells, end in zip(STRIDES, squares, chosen, ends, strict=True):
+        mine = slice(end - len(cells), end)
+        shapes, points = outputs[f"bbox_{stride}"][item], outputs[f"kps_{stride}"][item]
+        columns = padded_width // stride
+        place(cells, square, shapes, points, columns, stride, boxes[mine], scores[mine], landmarks[mine])
+    return Detections(boxes, scores, landmarks.reshape(-1, LANDMARKS, 2))
 
 
 def concatenate(parts: list[Detections]) -> Detections:
@@ -52,19 +45,4 @@ def concatenate(parts: list[Detections]) -> Detections:
 def suppress(detections: Detections, overlap: float) -> Detections:
     """Of boxes that share more than `overlap` (intersection over union) keep the one of best score; best first."""
     order = np.argsort(-detections.scores, kind="stable")
-    return detections[order[_survivors(detections.boxes[order], overlap)]]
-
-
-def _survivors(boxes: Floats, overlap: float) -> Integers:
-    """Indices of the boxes that no earlier surviving box covers."""
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    waiting = np.arange(len(boxes))
-    kept: list[int] = []
-    while len(waiting):
-        best, waiting = waiting[0], waiting[1:]
-        kept.append(int(best))
-        corner = np.maximum(boxes[best, :2], boxes[waiting, :2])
-        opposite = np.minimum(boxes[best, 2:], boxes[waiting, 2:])
-        shared = np.prod(np.maximum(opposite - corner, 0), axis=1)
-        waiting = waiting[shared <= overlap * (areas[best] + areas[waiting] - shared)]
-    return np.array(kept, np.int64)
+    return detections[order[survivors(detections.boxes[order], overlap)]]

@@ -1,0 +1,200 @@
+"""The kernels: compiled and interpreted they answer alike, they do what NumPy would, and odd input is borne.
+
+The interpreted form is the same file loaded under another name, with Cython's own module out of reach.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import manyfaces.kernels
+from manyfaces.detect.decode import decode, suppress
+from manyfaces.kernels import KERNELS, interpreted
+from manyfaces.kernels import boxes as boxes_kernel
+from manyfaces.types import Detections, Floats
+
+FOLDER = Path(manyfaces.kernels.__file__).parent
+
+
+def plain(name: str) -> ModuleType:
+    """A kernel as Python runs it where neither a compiler nor Cython is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "cython", None)
+        loader = SourceFileLoader(f"interpreted_{name}", str(FOLDER / f"{name}.py"))
+        specification = importlib.util.spec_from_loader(loader.name, loader)
+        assert specification is not None
+        module = importlib.util.module_from_spec(specification)
+        loader.exec_module(module)
+    return module
+
+
+def compiled(name: str) -> ModuleType:
+    module = importlib.import_module(f"manyfaces.kernels.{name}")
+    if not module.COMPILED:
+        pytest.skip(f"the kernel {name} is not compiled here")
+    return module
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_the_source_runs_without_cython(name: str) -> None:
+    assert plain(name).COMPILED is False
+
+
+def test_what_is_not_compiled_is_named() -> None:
+    for name in KERNELS:
+        assert (name in interpreted()) is not importlib.import_module(f"manyfaces.kernels.{name}").COMPILED
+
+
+def test_every_kernel_is_listed_for_the_doctor() -> None:
+    assert {path.stem for path in FOLDER.glob("*.py")} - {"__init__", "shadow"} == set(KERNELS)
+
+
+# --- boxes ------------------------------------------------------------------------------------------------------------
+
+plain_boxes = plain("boxes")
+
+odd = st.sampled_from([np.nan, np.inf, -np.inf, 0.0, -5.0, 1e30, 1e-30])
+sides = st.one_of(st.floats(-300, 300, width=32), odd)
+
+
+def covered(boxes: Floats, overlap: float) -> list[int]:
+    """Non-maximum suppression in NumPy, one survivor after another: what the kernel stands for."""
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    waiting = np.arange(len(boxes))
+    kept = []
+    while len(waiting):
+        best, waiting = waiting[0], waiting[1:]
+        kept.append(int(best))
+        corner = np.maximum(boxes[best, :2], boxes[waiting, :2])
+        opposite = np.minimum(boxes[best, 2:], boxes[waiting, 2:])
+        shared = np.prod(np.maximum(opposite - corner, 0), axis=1)
+        waiting = waiting[shared <= overlap * (areas[best] + areas[waiting] - shared)]
+    return kept
+
+
+def crowd(count: int, seed: int, spread: float) -> Floats:
+    """Boxes of many sizes, whole pixels, so that equal overlaps are exactly equal."""
+    rng = np.random.default_rng(seed)
+    corners = rng.integers(0, max(int(spread), 1), (count, 2))
+    sizes = np.exp(rng.uniform(0, 5, (count, 2))).astype(int)
+    return np.concatenate([corners, corners + sizes], axis=1).astype(np.float32)
+
+
+@given(st.integers(0, 60), st.integers(0, 10**6), st.sampled_from([1, 60, 600]), st.sampled_from([0.0, 0.3, 0.5, 0.9]))
+def test_suppression_is_that_of_numpy(count: int, seed: int, spread: float, overlap: float) -> None:
+    boxes = crowd(count, seed, spread)
+    expected = covered(boxes.astype(np.float64), overlap)
+    assert boxes_kernel.survivors(boxes, overlap).tolist() == expected
+    assert plain_boxes.survivors(boxes, overlap).tolist() == expected
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(sides, sides, sides, sides), max_size=20), st.floats(0, 1))
+def test_suppression_of_odd_boxes_is_the_same_compiled(rows: list[tuple[float, ...]], overlap: float) -> None:
+    boxes = np.array(rows, np.float32).reshape(-1, 4)
+    kept = compiled("boxes").survivors(boxes, overlap)
+    assert kept.tolist() == plain_boxes.survivors(boxes, overlap).tolist()
+    shapeless = ~np.isfinite(boxes).all(axis=1) | (boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1])
+    assert set(np.flatnonzero(shapeless)) <= set(kept.tolist())
+
+
+def test_thousands_of_candidates_of_a_thousand_faces() -> None:
+    rng = np.random.default_rng(1)
+    faces = np.stack(np.meshgrid(np.arange(40), np.arange(25)), -1).reshape(-1, 2) * 45.0
+    corners = np.repeat(faces, 10, axis=0) + rng.normal(0, 1, (10_000, 2))
+    boxes = np.concatenate([corners, corners + 36], axis=1).astype(np.float32)
+    scores = rng.random(10_000).astype(np.float32)
+    kept = suppress(Detections(boxes, scores, np.zeros((10_000, 5, 2), np.float32)), 0.3)
+    assert len(kept) == 1000
+    assert kept.scores.min() > 0.3
+
+
+def test_a_score_that_is_no_number_comes_last_and_costs_no_other_face() -> None:
+    boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [50, 50, 60, 60]], np.float32)
+    scores = np.array([np.nan, 0.5, 0.9], np.float32)
+    kept = suppress(Detections(boxes, scores, np.zeros((3, 5, 2), np.float32)), 0.3)
+    assert kept.scores.tolist() == pytest.approx([0.9, 0.5])
+
+
+def outputs_of(seed: int, scale: float) -> dict[str, Floats]:
+    """What a network might put out for two pictures of 96 x 64."""
+    rng = np.random.default_rng(seed)
+    outputs = {}
+    for stride in (8, 16, 32):
+        cells = (96 // stride) * (64 // stride)
+        for name, size in (("cls", 1), ("obj", 1)):
+            outputs[f"{name}_{stride}"] = rng.random((2, cells, size)).astype(np.float32)
+        for name, size in (("bbox", 4), ("kps", 10)):
+            outputs[f"{name}_{stride}"] = rng.normal(0, scale, (2, cells, size)).astype(np.float32)
+    return outputs
+
+
+def decoded(outputs: dict[str, Floats], item: int, width: int, threshold: float) -> Detections:
+    """Decoding in NumPy: what the kernel stands for."""
+    parts = []
+    for stride in (8, 16, 32):
+        face = outputs[f"cls_{stride}"][item, :, 0] * outputs[f"obj_{stride}"][item, :, 0]
+        cells = np.flatnonzero(face >= threshold**2)
+        corners = np.stack([cells % (width // stride), cells // (width // stride)], axis=1)
+        shape = outputs[f"bbox_{stride}"][item, cells].astype(np.float64)
+        centres, halves = (corners + shape[:, :2]) * stride, np.exp(shape[:, 2:]) * stride / 2
+        points = (outputs[f"kps_{stride}"][item, cells].reshape(-1, 5, 2) + corners[:, None]) * stride
+        parts.append((np.concatenate([centres - halves, centres + halves], axis=1), np.sqrt(face[cells]), points))
+    return Detections(*(np.concatenate(column).astype(np.float32) for column in zip(*parts, strict=True)))
+
+
+@given(st.integers(0, 10**6), st.integers(0, 1), st.floats(0.05, 0.95))
+def test_decoding_is_that_of_numpy(seed: int, item: int, threshold: float) -> None:
+    outputs = outputs_of(seed, 1.0)
+    ours, theirs = decode(outputs, item, 96, threshold), decoded(outputs, item, 96, threshold)
+    np.testing.assert_allclose(ours.boxes, theirs.boxes, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(ours.scores, theirs.scores, rtol=1e-6)
+    np.testing.assert_allclose(ours.landmarks, theirs.landmarks, rtol=1e-5, atol=1e-4)
+
+
+Place = Callable[..., None]
+
+
+def placed(place: Place, outputs: dict[str, Floats], stride: int) -> tuple[npt.NDArray[np.float32], ...]:
+    faces = outputs[f"cls_{stride}"][1, :, 0]
+    cells = np.flatnonzero(faces >= 0.3)
+    filled = tuple(np.empty(shape, np.float32) for shape in ((len(cells), 4), len(cells), (len(cells), 10)))
+    place(cells, faces, outputs[f"bbox_{stride}"][1], outputs[f"kps_{stride}"][1], 96 // stride, stride, *filled)
+    return filled
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([8, 16, 32]), st.sampled_from([1.0, 1000.0]))
+def test_decoding_is_the_same_compiled(seed: int, stride: int, scale: float) -> None:
+    outputs = outputs_of(seed, scale)
+    for one, other in zip(
+        placed(compiled("boxes").place, outputs, stride), placed(plain_boxes.place, outputs, stride), strict=True
+    ):
+        assert np.array_equal(one, other)
+        assert np.isfinite(one).all()
+
+
+def test_scores_that_are_no_numbers_are_no_faces_and_too_large_ones_are_cut() -> None:
+    outputs = outputs_of(0, 1.0)
+    for stride in (8, 16, 32):
+        outputs[f"cls_{stride}"][:] = np.nan
+    outputs["cls_16"][0, :2, 0] = 1e20
+    outputs["obj_16"][0, :2, 0] = 1e10
+    assert decode(outputs, 0, 96, 0.5).scores.tolist() == [1, 1]
+
+
+def test_a_picture_without_faces_has_empty_columns() -> None:
+    outputs = {name: np.zeros_like(values) for name, values in outputs_of(0, 1.0).items()}
+    assert len(decode(outputs, 0, 96, 0.5)) == 0
