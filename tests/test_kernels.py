@@ -20,10 +20,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import manyfaces.kernels
+from manyfaces.align import align, cut_by_opencv, similarity_transforms
+from manyfaces.card import InputSpec
 from manyfaces.detect.decode import decode, suppress
 from manyfaces.kernels import KERNELS, interpreted
 from manyfaces.kernels import boxes as boxes_kernel
-from manyfaces.types import Detections, Floats
+from manyfaces.kernels import crops as crops_kernel
+from manyfaces.types import Detections, Floats, Pixels
 
 FOLDER = Path(manyfaces.kernels.__file__).parent
 
@@ -64,6 +67,7 @@ def test_every_kernel_is_listed_for_the_doctor() -> None:
 # --- boxes ------------------------------------------------------------------------------------------------------------
 
 plain_boxes = plain("boxes")
+plain_crops = plain("crops")
 
 odd = st.sampled_from([np.nan, np.inf, -np.inf, 0.0, -5.0, 1e30, 1e-30])
 sides = st.one_of(st.floats(-300, 300, width=32), odd)
@@ -198,3 +202,114 @@ def test_scores_that_are_no_numbers_are_no_faces_and_too_large_ones_are_cut() ->
 def test_a_picture_without_faces_has_empty_columns() -> None:
     outputs = {name: np.zeros_like(values) for name, values in outputs_of(0, 1.0).items()}
     assert len(decode(outputs, 0, 96, 0.5)) == 0
+
+
+# --- crops ------------------------------------------------------------------------------------------------------------
+
+TEMPLATE = np.array([(38.3, 51.7), (73.5, 51.5), (56.0, 71.7), (41.5, 92.4), (70.7, 92.2)], np.float32)
+EYES = np.array([[207, 112], [243, 111], [228, 133], [212, 146], [243, 146]], np.float32)
+"""Where the astronaut's landmarks are."""
+
+numbers = st.one_of(st.floats(-3, 3, width=32), odd)
+
+
+def cut_both(image: Pixels, matrices: Floats, shape: tuple[int, int, int]) -> tuple[Pixels, Pixels]:
+    """The crops of the kernel as it is installed and of the plain one."""
+    which = np.arange(len(matrices))
+    ours, theirs = (np.full((len(matrices), *shape), 77, np.uint8) for _ in range(2))
+    crops_kernel.cut(image, matrices, which, ours)
+    plain_crops.cut(image, matrices, which, theirs)
+    return ours, theirs
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(1, 9),
+    st.integers(1, 9),
+    st.lists(st.tuples(*[numbers] * 6), max_size=4),
+    st.sampled_from([(1, 1, 3), (3, 5, 1), (4, 4, 3)]),
+)
+def test_crops_are_the_same_compiled_whatever_the_matrix(
+    width: int, height: int, rows: list[tuple[float, ...]], shape: tuple[int, int, int]
+) -> None:
+    compiled("crops")
+    image = np.random.default_rng(width * height).integers(0, 256, (height, width, 3), np.uint8)
+    ours, theirs = cut_both(image, np.array(rows, np.float32).reshape(-1, 2, 3), shape)
+    assert np.array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("depth", [3, 1])
+@pytest.mark.parametrize("size", [0.3, 0.51, 0.9, 1.0, 1.7, 6.0])
+@pytest.mark.parametrize("angle", [0.0, 0.4, 2.5])
+def test_crops_are_those_of_opencv_within_one_grey_level(
+    astronaut: Pixels, depth: int, size: float, angle: float
+) -> None:
+    """Faces of every size and turn, inside the picture and across its edges."""
+    compiled("crops")
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * size
+    landmarks = np.stack([TEMPLATE @ turn.T + at for at in ((200, 100), (0, 0), (480, 30), (-30, 490), (150, 500))])
+    matrices = similarity_transforms(landmarks.astype(np.float32), TEMPLATE)
+    ours, theirs = (np.zeros((5, 112, 112, depth), np.uint8) for _ in range(2))
+    crops_kernel.cut(astronaut, matrices, np.arange(5), ours)
+    for matrix, crop in zip(matrices, theirs, strict=True):
+        cut_by_opencv(astronaut, matrix, crop)
+    assert ours.any()
+    assert np.abs(ours.astype(int) - theirs).max() <= 1
+
+
+def test_aligned_crops_are_the_same_without_a_compiler(astronaut: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through the whole of `align`: small faces, faces that need a smaller picture, one that is lost."""
+    compiled("crops")
+    landmarks = np.stack([EYES, EYES * 2 - 200, EYES * 5 - 800, EYES * 0.3, EYES * np.nan, EYES * 0 + 50, EYES * 1e7])
+    for spec in (
+        InputSpec(112, 112, "rgb", template=tuple(map(tuple, TEMPLATE.tolist()))),
+        InputSpec(48, 48, "grey", template=tuple(map(tuple, (TEMPLATE * 48 / 112).tolist()))),
+    ):
+        monkeypatch.setattr(crops_kernel, "COMPILED", True)
+        ours = align(astronaut, landmarks, spec)
+        monkeypatch.setattr(crops_kernel, "COMPILED", False)
+        assert np.abs(ours.astype(int) - align(astronaut, landmarks, spec)).max() <= 1
+
+
+def test_only_the_faces_asked_for_are_cut(astronaut: Pixels) -> None:
+    matrices = similarity_transforms(np.stack([EYES, EYES, EYES]), TEMPLATE)
+    crops = np.full((3, 8, 8, 3), 9, np.uint8)
+    crops_kernel.cut(astronaut, matrices, np.array([1]), crops)
+    assert (crops[[0, 2]] == 9).all()
+    assert (crops[1] != 9).any()
+
+
+@pytest.mark.parametrize("view", ["mirrored", "turned", "bgr", "every second", "read-only"])
+def test_a_view_of_a_picture_is_cut_like_its_copy(astronaut: Pixels, view: str) -> None:
+    views = {
+        "mirrored": astronaut[:, ::-1],
+        "turned": astronaut.transpose(1, 0, 2),
+        "bgr": astronaut[..., ::-1],
+        "every second": astronaut[::2, ::2],
+        "read-only": astronaut.view(),
+    }
+    views["read-only"].flags.writeable = False
+    image = views[view]
+    matrices = similarity_transforms(EYES[None], TEMPLATE)
+    one, other = (np.zeros((1, 16, 16, 3), np.uint8) for _ in range(2))
+    crops_kernel.cut(image, matrices, np.arange(1), one)
+    crops_kernel.cut(np.ascontiguousarray(image), matrices, np.arange(1), other)
+    assert np.array_equal(one, other)
+    assert one.any()
+
+
+def test_a_thousand_faces_of_a_picture_of_one_pixel(astronaut: Pixels) -> None:
+    spec = InputSpec(16, 16, "rgb", template=tuple(map(tuple, (TEMPLATE / 7).tolist())))
+    assert align(astronaut, np.repeat(EYES[None], 1000, axis=0), spec).shape == (1000, 16, 16, 3)
+    assert align(astronaut[:1, :1], np.repeat(EYES[None], 1000, axis=0), spec).max() <= astronaut[0, 0].max()
+
+
+@given(st.integers(0, 3), st.integers(1, 5), st.integers(1, 5), st.sampled_from([1, 3]), st.booleans())
+def test_planes_are_those_of_numpy(count: int, height: int, width: int, depth: int, backwards: bool) -> None:
+    pixels = np.random.default_rng(count).integers(0, 256, (count, height, width, depth), np.uint8)
+    ordered = pixels[..., ::-1] if backwards else pixels
+    expected = (ordered.transpose(0, 3, 1, 2).astype(np.float32) - np.float32(127.5)) / np.float32(128)
+    for module in (crops_kernel, plain_crops):
+        spread = module.planes(pixels, 127.5, 128, backwards)
+        assert spread.dtype == np.float32
+        assert np.array_equal(spread, expected)

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 
 from manyfaces.card import InputSpec
-from manyfaces.types import Floats, Pixels
+from manyfaces.kernels import crops as kernel
+from manyfaces.types import Floats, Integers, Pixels
 
 
 def similarity_transforms(landmarks: Floats, template: Floats) -> Floats:
@@ -36,19 +37,19 @@ def align(image: Pixels, landmarks: Floats, spec: InputSpec) -> Pixels:
     """
     matrices = similarity_transforms(landmarks, np.asarray(spec.template, np.float32))
     crops = np.empty((len(matrices), spec.height, spec.width, spec.depth), np.uint8)
-    pyramid = [image]
-    for crop, matrix in zip(crops, matrices, strict=True):
-        level = _level(matrix)
-        while len(pyramid) <= level:
-            pyramid.append(_halved(pyramid[-1]))
-        _cut(pyramid[min(level, len(pyramid) - 1)], _at_level(matrix, level), crop)
+    levels = _levels(matrices)
+    matrices = _at_levels(matrices, levels)
+    for level in range(int(levels.max(initial=0)) + 1):
+        image = _halved(image) if level else image
+        _cut(image, matrices, np.flatnonzero(levels == level), crops)
     return crops
 
 
-def _level(matrix: Floats) -> int:
-    """How often the picture may be halved so that the crop still needs no enlarging."""
-    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    return int(np.clip(np.floor(-np.log2(max(scale, 1e-6))), 0, 8))
+def _levels(matrices: Floats) -> Integers:
+    """How often the picture may be halved so that each crop still needs no enlarging."""
+    scales = np.maximum(np.nan_to_num(np.hypot(matrices[:, 0, 0], matrices[:, 1, 0]), nan=1.0), 1e-6)
+    levels: Integers = np.clip(np.floor(-np.log2(scales)), 0, 8).astype(np.int64)
+    return levels
 
 
 def _halved(image: Pixels) -> Pixels:
@@ -57,18 +58,30 @@ def _halved(image: Pixels) -> Pixels:
     return np.asarray(smaller, np.uint8)
 
 
-def _at_level(matrix: Floats, level: int) -> Floats:
-    """The same transform, reading from a picture halved `level` times; pixel centres lie at half coordinates."""
-    factor = 2.0**level
-    shift = (factor - 1) / 2
-    scaled: Floats = matrix.copy()
-    scaled[:, 2] += matrix[:, :2] @ np.array([shift, shift], np.float32)
-    scaled[:, :2] *= factor
+def _at_levels(matrices: Floats, levels: Integers) -> Floats:
+    """The same transforms, reading from pictures halved `levels` times; pixel centres lie at half coordinates."""
+    factors = (2.0**levels).astype(np.float32)
+    scaled: Floats = matrices.copy()
+    scaled[:, :, 2] += matrices[:, :, :2].sum(axis=2) * ((factors - 1) / 2)[:, None]
+    scaled[:, :, :2] *= factors[:, None, None]
     return scaled
 
 
-def _cut(image: Pixels, matrix: Floats, crop: Pixels) -> None:
+def _cut(image: Pixels, matrices: Floats, which: Integers, crops: Pixels) -> None:
+    """Fill `crops[which]`, without the interpreter where the kernel is compiled and face by face where it is not."""
+    if kernel.COMPILED:
+        kernel.cut(image, matrices, which, crops)
+        return
+    for face in which:
+        cut_by_opencv(image, matrices[face], crops[face])
+
+
+def cut_by_opencv(image: Pixels, matrix: Floats, crop: Pixels) -> None:
+    """What the kernel does, to within one grey level, for one face."""
     height, width, depth = crop.shape
+    if not np.isfinite(matrix).all():
+        crop[:] = 0
+        return
     cut = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR)
     if depth == 1:
         cv2.cvtColor(cut, cv2.COLOR_RGB2GRAY, dst=crop[..., 0])

@@ -13,8 +13,16 @@ from typing import Any, TypeVar
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 compiled = False
-nogil = nullcontext()
-"""`with nogil:` releases the interpreter lock in compiled code; here it encloses a block and does nothing."""
+
+
+class _Unlocked(nullcontext[None]):
+    """Compiled, `with nogil:` releases the interpreter lock, and `@nogil` marks functions that do without it."""
+
+    def __call__(self, function: Function) -> Function:
+        return function
+
+
+nogil = _Unlocked()
 
 
 def locals(**types: str) -> Callable[[Function], Function]:
