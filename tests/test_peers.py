@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import import_module
-from itertools import chain, count, repeat
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -163,15 +163,25 @@ def test_a_peer_that_fails_is_a_row_that_says_why(peers: SimpleNamespace, tmp_pa
     assert found == {"peer": "peer", "heads": "both", "clip": "clip", "error": "RuntimeError: no weights"}
 
 
-@given(faces=st.lists(st.integers(0, 100), min_size=3, max_size=30), ticks=st.floats(0.05, 3))
-def test_the_warm_up_is_not_counted(peers: SimpleNamespace, faces: list[int], ticks: float) -> None:
-    """Each frame takes `ticks` seconds; the clock is read once at the start and once per frame."""
-    clock = count(0, ticks)
-    figures = peers.measuring.timed(chain(faces, repeat(7)), 1.0, lambda: next(clock))
-    counted = [*faces, *repeat(7, 30)][peers.measuring.WARM_UP :][: figures.frames]
-    assert figures.faces == sum(counted)
-    assert figures.seconds == pytest.approx(figures.frames * ticks)
-    assert figures.seconds >= 1.0 > figures.seconds - ticks - 1e-9
+@given(frame=st.floats(0.05, 3), seconds=st.floats(0.5, 5))
+def test_the_warm_up_is_not_counted(peers: SimpleNamespace, frame: float, seconds: float) -> None:
+    """Each frame takes as long; its face count is its number, so that the sum says which frames were counted."""
+    now = 0.0
+
+    def counts() -> Iterator[int]:
+        nonlocal now
+        for number in count(1):
+            now += frame
+            yield number
+
+    figures = peers.measuring.timed(counts(), seconds, lambda: now)
+    last = round(now / frame)
+    first = last - figures.frames + 1
+    assert figures.faces == sum(range(first, last + 1))
+    assert figures.seconds == pytest.approx(figures.frames * frame)
+    assert figures.seconds >= seconds
+    assert first > 2
+    assert (first - 1) * frame >= 1.0 - 1e-9
 
 
 @given(length=st.integers(1, 20), ticks=st.floats(0.01, 1))

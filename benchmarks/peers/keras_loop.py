@@ -17,7 +17,7 @@ def load(_heads: str) -> measuring.Look:
 
     def look(picture: Any) -> int:
         grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
-        boxes = cascade.detectMultiScale(grey, scaleFactor=1.1, minNeighbors=5, minSize=(30, 30))
+        boxes = cascade.detectMultiScale(grey, 1.3, 5)
         for x, y, width, height in boxes:
             face = cv2.resize(grey[y : y + height, x : x + width], (64, 64))
             face = (face.astype("float32") / 255 - 0.5) * 2
