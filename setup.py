@@ -9,7 +9,7 @@ import os
 
 from setuptools import Extension, setup
 
-KERNELS = ("boxes", "crops")
+KERNELS = ("boxes", "crops", "tracks")
 
 FLAGS = [] if os.name == "nt" else ["-O3", "-ffp-contract=off"]
 """No fused multiply-add: compiled and interpreted must give the same numbers. No `-march`: wheels travel."""

@@ -10,6 +10,7 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from importlib.machinery import SourceFileLoader
+from itertools import permutations
 from pathlib import Path
 from types import ModuleType
 
@@ -26,6 +27,9 @@ from manyfaces.detect.decode import decode, suppress
 from manyfaces.kernels import KERNELS, interpreted
 from manyfaces.kernels import boxes as boxes_kernel
 from manyfaces.kernels import crops as crops_kernel
+from manyfaces.kernels import tracks as tracks_kernel
+from manyfaces.track.assign import _owners_large, assign
+from manyfaces.track.motion import Motion, Noises, corrected, moved, surprises
 from manyfaces.types import Detections, Floats, Pixels
 
 FOLDER = Path(manyfaces.kernels.__file__).parent
@@ -68,6 +72,7 @@ def test_every_kernel_is_listed_for_the_doctor() -> None:
 
 plain_boxes = plain("boxes")
 plain_crops = plain("crops")
+plain_tracks = plain("tracks")
 
 odd = st.sampled_from([np.nan, np.inf, -np.inf, 0.0, -5.0, 1e30, 1e-30])
 sides = st.one_of(st.floats(-300, 300, width=32), odd)
@@ -313,3 +318,122 @@ def test_planes_are_those_of_numpy(count: int, height: int, width: int, depth: i
         spread = module.planes(pixels, 127.5, 128, backwards)
         assert spread.dtype == np.float32
         assert np.array_equal(spread, expected)
+
+
+# --- tracks -----------------------------------------------------------------------------------------------------------
+
+Doubles = npt.NDArray[np.float64]
+NOISES = Noises()
+
+
+def believed(count: int, seed: int) -> tuple[Motion, Doubles, Doubles]:
+    """Faces in motion, where each is seen next, and after how many seconds."""
+    rng = np.random.default_rng(seed)
+    values = np.concatenate([rng.uniform(-100, 2000, (count, 2)), rng.uniform(-7, 8, (count, 2))], axis=1)
+    spreads = rng.uniform(0.01, 5, (count, 2, 3))
+    motion = Motion(values, rng.normal(0, 30, (count, 4)), spreads)
+    return motion, values + rng.normal(0, 1, (count, 4)), rng.uniform(0, 3, count)
+
+
+def moved_by_numpy(motion: Motion, seconds: Doubles) -> tuple[Doubles, ...]:
+    time, push = seconds[:, None], np.asarray(NOISES.push)
+    value, both, speed = (motion.spreads[:, :, k] for k in range(3))
+    spreads = [
+        value + 2 * both * time + speed * time**2 + push * time**3 / 3,
+        both + speed * time + push * time**2 / 2,
+        speed + push * time,
+    ]
+    return motion.values + motion.speeds * time, np.stack(spreads, axis=2)
+
+
+def corrected_by_numpy(motion: Motion, seen: Doubles) -> tuple[Doubles, ...]:
+    value, both, speed = (motion.spreads[:, :, k] for k in range(3))
+    total = value + np.square(NOISES.measured)
+    gain, push, error = value / total, both / total, seen - motion.values
+    spreads = np.stack([value * (1 - gain), both * (1 - gain), speed - push * both], axis=2)
+    values, speeds = (np.repeat(share, 2, axis=1) * error for share in (gain, push))
+    return motion.values + values, motion.speeds + speeds, spreads
+
+
+def surprises_by_numpy(motion: Motion, seen: Doubles) -> Doubles:
+    noise = np.square(NOISES.measured)
+    total = motion.spreads[:, :, 0] + noise
+    scale = np.exp((motion.values[:, 2] + motion.values[:, 3]) / 2)[:, None]
+    error = seen - motion.values
+    squares = np.stack([((error[:, :2] / scale) ** 2).sum(axis=1), (error[:, 2:] ** 2).sum(axis=1)], axis=1)
+    fit: Doubles = (squares / total + 2 * np.log(total / noise)).sum(axis=1)
+    return fit
+
+
+@given(st.integers(0, 30), st.integers(0, 10**6))
+def test_prediction_cost_and_correction_are_those_of_numpy(count: int, seed: int) -> None:
+    motion, seen, seconds = believed(count, seed)
+    later = moved(motion, seconds, NOISES)
+    for ours, theirs in zip((later.values, later.spreads), moved_by_numpy(motion, seconds), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+    after = corrected(motion, seen, NOISES)
+    for ours, theirs in zip((after.values, after.speeds, after.spreads), corrected_by_numpy(motion, seen), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-9)
+    np.testing.assert_allclose(surprises(motion, seen, NOISES), surprises_by_numpy(motion, seen), rtol=1e-12)
+
+
+def all_of(kernel: ModuleType, motion: Motion, seen: Doubles, seconds: Doubles) -> list[Doubles]:
+    """Everything that the kernel computes about these faces."""
+    count = len(motion)
+    push, noise = np.asarray(NOISES.push), np.square(NOISES.measured)
+    shapes = [(count, 4), (count, 2, 3), (count, 4), (count, 4), (count, 2, 3), (count,)]
+    made = [np.full(shape, np.nan) for shape in shapes]
+    before = (motion.values, motion.speeds, motion.spreads)
+    kernel.move(*before, seconds, push, *made[:2])
+    kernel.correct(*before, seen, noise, *made[2:5])
+    kernel.fit_all(motion.values, motion.spreads, seen, noise, made[5])
+    return made
+
+
+@settings(deadline=None)
+@given(st.integers(0, 9), st.integers(0, 10**6), st.booleans())
+def test_tracking_is_the_same_compiled(count: int, seed: int, backwards: bool) -> None:
+    motion, seen, seconds = believed(count, seed)
+    if backwards:  # a view with strides of its own
+        motion, seen, seconds = motion[np.s_[::-1]], seen[::-1], seconds[::-1]
+    ours, theirs = (all_of(kernel, motion, seen, seconds) for kernel in (compiled("tracks"), plain_tracks))
+    assert all(np.array_equal(one, other) for one, other in zip(ours, theirs, strict=True))
+    assert all(np.isfinite(one).all() for one in ours)
+
+
+def test_a_thousand_faces_and_a_face_of_any_size_are_borne() -> None:
+    motion, seen, seconds = believed(1000, 1)
+    motion.values[:3, 2:] = [[-1000, -1000], [1000, 1000], [88, -7]]
+    assert len(moved(motion, seconds, NOISES)) == 1000
+    assert np.isfinite(surprises(motion[np.s_[1:]], seen[1:], NOISES)).all()
+
+
+def cheapest(costs: Doubles) -> float:
+    rows, columns = costs.shape
+    return min(sum(costs[range(rows), list(order)]) for order in permutations(range(columns), rows))
+
+
+@settings(deadline=None)
+@given(st.integers(0, 5), st.integers(0, 5), st.integers(0, 10**6), st.sampled_from([1.0, 1e-9, 1e9]))
+def test_assignment_is_the_cheapest_and_the_same_compiled(rows: int, more: int, seed: int, scale: float) -> None:
+    costs = np.random.default_rng(seed).normal(0, scale, (rows, min(rows + more, 7)))
+    chosen = [owners(costs).tolist() for owners in (tracks_kernel.owners, plain_tracks.owners, _owners_large)]
+    assert chosen[0] == chosen[1] == chosen[2]
+    paid = sum(costs[row, column] for column, row in enumerate(chosen[0]) if row >= 0)
+    assert sorted(row for row in chosen[0] if row >= 0) == list(range(rows))
+    assert paid == pytest.approx(cheapest(costs))
+
+
+@settings(deadline=None)
+@given(st.integers(0, 6), st.integers(0, 6), st.integers(0, 10**6))
+def test_endless_costs_end(rows: int, columns: int, seed: int) -> None:
+    costs = np.random.default_rng(seed).choice([np.nan, np.inf, -np.inf, 1e308, -1e308, 0, 3], (rows, columns))
+    partner = assign(costs)
+    seated = partner[partner >= 0]
+    assert len(seated) == len(set(seated.tolist())) == min(rows, columns)
+
+
+def test_three_hundred_faces_that_could_all_be_each_other() -> None:
+    costs = np.random.default_rng(5).normal(0, 1, (300, 320))
+    ours, theirs = (np.asarray(owners(costs)) for owners in (tracks_kernel.owners, _owners_large))
+    assert np.array_equal(ours, theirs)

@@ -10,6 +10,7 @@ from importlib import import_module
 KERNELS = {
     "boxes": "sorting out detections",
     "crops": "cutting faces out of pictures",
+    "tracks": "following faces",
 }
 """Each module of kernels and the work that is slow where it is not compiled."""
 

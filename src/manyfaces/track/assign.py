@@ -13,12 +13,15 @@ from math import inf
 import numpy as np
 import numpy.typing as npt
 
+from manyfaces.kernels import tracks as kernel
 from manyfaces.types import Integers
 
 Doubles = npt.NDArray[np.float64]
 
+ENDLESS = 1e100
+
 SMALL = 64
-"""Up to this many columns plain loops over lists beat NumPy's overhead per call; measured interpreted."""
+"""Up to this many columns interpreted loops beat NumPy's overhead per call; compiled ones always do."""
 
 
 def best_pairs(rows: Integers, columns: Integers, gains: Doubles) -> Integers:
@@ -72,65 +75,26 @@ def _best_of_group(rows: Integers, columns: Integers, gains: Doubles) -> Integer
 
 
 def assign(costs: Doubles) -> Integers:
-    """The column for each row that makes the sum of costs the least; -1 for rows left over when columns run out."""
+    """The column for each row that makes the sum of costs the least; -1 for rows left over when columns run out.
+
+    Costs that are endless or no number at all count as very high or very low, because the search ends only with finite
+    ones.
+    """
     rows, columns = costs.shape
     if rows > columns:
         partner = np.full(rows, -1, np.int64)
         partner[assign(costs.T)] = np.arange(columns)
         return partner
-    owners = _owners_small(costs.tolist(), rows, columns) if columns <= SMALL else _owners_large(costs)
+    costs = np.clip(np.nan_to_num(costs, nan=ENDLESS), -ENDLESS, ENDLESS)
+    owned = kernel.owners(costs) if kernel.COMPILED or columns <= SMALL else _owners_large(costs)
     partner = np.full(rows, -1, np.int64)
-    owned = np.asarray(owners, np.int64)
     taken = np.flatnonzero(owned >= 0)
     partner[owned[taken]] = taken
     return partner
 
 
-def _owners_small(costs: list[list[float]], rows: int, columns: int) -> list[int]:
-    """The row that owns each column, or -1. Plain loops, to be compiled as they stand.
-
-    Column `columns` is the place where the row to be seated stands at first. Each row in turn looks for the cheapest
-    way to a free column, in which rows seated earlier may have to move one on.
-    """
-    row_price = [0.0] * rows
-    column_price = [0.0] * (columns + 1)
-    owner = [-1] * (columns + 1)
-    for row in range(rows):
-        owner[columns] = row
-        at = columns
-        reach = [inf] * columns
-        before = [columns] * columns
-        done = [False] * (columns + 1)
-        while owner[at] != -1:
-            done[at] = True
-            asking = owner[at]
-            step = inf
-            following = at
-            for column in range(columns):
-                if done[column]:
-                    continue
-                reduced = costs[asking][column] - row_price[asking] - column_price[column]
-                if reduced < reach[column]:
-                    reach[column] = reduced
-                    before[column] = at
-                if reach[column] < step:
-                    step = reach[column]
-                    following = column
-            for column in range(columns + 1):
-                if done[column]:
-                    row_price[owner[column]] += step
-                    column_price[column] -= step
-                elif column < columns:
-                    reach[column] -= step
-            at = following
-        while at != columns:
-            owner[at] = owner[before[at]]
-            at = before[at]
-    return owner[:columns]
-
-
 def _owners_large(costs: Doubles) -> Integers:
-    """The same search with the loops over columns handed to NumPy."""
+    """The kernel's search with the loops over columns handed to NumPy, for where it is not compiled."""
     rows, columns = costs.shape
     row_price, column_price = np.zeros(rows), np.zeros(columns)
     owner = np.full(columns + 1, -1, np.int64)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from manyfaces.kernels import tracks as kernel
 from manyfaces.types import Floats, Index
 
 Doubles = npt.NDArray[np.float64]
@@ -87,33 +88,17 @@ def joined(first: Motion, second: Motion) -> Motion:
 
 def moved(motion: Motion, seconds: Doubles, noises: Noises) -> Motion:
     """Where the faces are believed to be `seconds` (n,) later, and how much less sure that is."""
-    time = seconds[:, None]
-    push = np.asarray(noises.push)
-    value, both, speed = (motion.spreads[:, :, k] for k in range(3))
-    spreads = np.stack(
-        [
-            value + 2 * both * time + speed * time**2 + push * time**3 / 3,
-            both + speed * time + push * time**2 / 2,
-            speed + push * time,
-        ],
-        axis=2,
-    )
-    return replace(motion, values=motion.values + motion.speeds * time, spreads=spreads)
+    values, spreads = np.empty((len(motion), 4)), np.empty((len(motion), 2, 3))
+    kernel.move(motion.values, motion.speeds, motion.spreads, seconds, np.asarray(noises.push), values, spreads)
+    return replace(motion, values=values, spreads=spreads)
 
 
 def corrected(motion: Motion, seen: Doubles, noises: Noises) -> Motion:
     """The same faces after each was seen at `seen` (n, 4)."""
-    noise = np.square(noises.measured)
-    value, both, speed = (motion.spreads[:, :, k] for k in range(3))
-    total = value + noise
-    gain, push = value / total, both / total
-    error = seen - motion.values
-    spreads = np.stack([value * (1 - gain), both * (1 - gain), speed - push * both], axis=2)
-    return Motion(
-        motion.values + np.repeat(gain, 2, axis=1) * error,
-        motion.speeds + np.repeat(push, 2, axis=1) * error,
-        spreads,
-    )
+    after = Motion(np.empty((len(motion), 4)), np.empty((len(motion), 4)), np.empty((len(motion), 2, 3)))
+    before = (motion.values, motion.speeds, motion.spreads)
+    kernel.correct(*before, seen, np.square(noises.measured), after.values, after.speeds, after.spreads)
+    return after
 
 
 def nearby(motion: Motion, seen: Doubles, reach: Doubles) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
@@ -136,10 +121,6 @@ def surprises(motion: Motion, seen: Doubles, noises: Noises) -> Doubles:
     The logarithm of the spread is part of it: among two faces that could both be here, the one that was expected
     exactly here wins over one that could be anywhere.
     """
-    noise = np.square(noises.measured)
-    total = motion.spreads[:, :, 0] + noise
-    scale = sizes(motion.values)[:, None]
-    error = seen - motion.values
-    squares = np.stack([((error[:, :2] / scale) ** 2).sum(axis=1), (error[:, 2:] ** 2).sum(axis=1)], axis=1)
-    fit: Doubles = (squares / total + 2 * np.log(total / noise)).sum(axis=1)
-    return fit
+    fits = np.empty(len(motion))
+    kernel.fit_all(motion.values, motion.spreads, seen, np.square(noises.measured), fits)
+    return fits
