@@ -66,7 +66,13 @@ def check_models() -> None:
 
 def doctor() -> None:
     """What is installed, what is missing or wrong, and how to mend it."""
-    findings = [*_machine(), *(_looked_at(name, _check(name)) for name in _packaged()), *_extras(), _gallery()]
+    findings = [
+        *_machine(),
+        _kernels(),
+        *(_looked_at(name, _check(name)) for name in _packaged()),
+        *_extras(),
+        _gallery(),
+    ]
     _report(findings)
 
 
@@ -114,6 +120,16 @@ def _machine() -> Iterator[Finding]:
     free = shutil.disk_usage(Path.cwd()).free // 2**20
     mend = "" if free > 200 else "free some disk before long work"
     yield Finding("disk", free > 200, f"{free:,} MB free here", mend)
+
+
+def _kernels() -> Finding:
+    from manyfaces.kernels import KERNELS, interpreted
+
+    slow = interpreted()
+    if not slow:
+        return Finding("kernels", True, f"compiled: {', '.join(KERNELS)}")
+    mend = "install a C compiler, then manyfaces again from its source: pip install --force-reinstall --no-deps ."
+    return Finding("kernels", True, f"not compiled, so slow in a crowd: {', '.join(slow.values())}; {mend}")
 
 
 def _processor() -> str:

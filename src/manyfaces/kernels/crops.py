@@ -2,9 +2,9 @@
 """The loops behind alignment: faces of one picture cut straight into the batch; and a batch spread out into planes.
 
 Faces are cut in whole numbers, so that every machine, compiled or not, gives the same pixels. Places in the picture are
-counted in units of 2**-24 pixels. The part of the picture that a face needs is first copied into a patch, three colours
-side by side in one number (21 bits each), black beyond the edges: so one multiplication weighs three colours, and
-the loop over the crop has no edges to mind. The weights of the four pixels around a place add up to 2**13.
+counted in units of 2**-24 pixels. The part of the picture that a face needs is first copied into a patch, black beyond
+the edges, with three colours side by side in one number (21 bits each), or grey: so one multiplication weighs three
+colours, and the loop over the crop has no edges to mind. The weights of the four pixels around a place add up to 2**13.
 """
 
 from __future__ import annotations
@@ -24,9 +24,14 @@ COMPILED: bool = cython.compiled
 FARTHEST = 2.0**20
 """Places farther away, in pixels, might not fit into 64 bits; no picture is so large."""
 
-LANES = (1, 1 << 21, 1 << 42)
+COLOURS = (1, 1 << 21, 1 << 42)
+GREY = (9798, 19235, 3735)
+"""What red, green and blue are multiplied by to make one number of the patch: to stand side by side, or, with OpenCV's
+weights, to be grey in units of 2**-15."""
+
 HALF = (1 << 12) + (1 << 33) + (1 << 54)
-"""Half a grey level in each lane, so that cutting off the weights' bits rounds."""
+GREY_HALF = 1 << 27
+"""Half a grey level in each lane of a weighted sum, so that cutting off the weights' bits rounds."""
 
 
 def cut(image: Pixels, matrices: Floats, which: Integers, crops: Pixels) -> None:
@@ -35,8 +40,9 @@ def cut(image: Pixels, matrices: Floats, which: Integers, crops: Pixels) -> None
     backs = _inverses(matrices[which])
     windows = _windows(backs, image.shape[1], image.shape[0], crops.shape[2], crops.shape[1])
     patch = np.empty(int((windows[:, 2] * windows[:, 3]).max(initial=0)), np.int64)
-    lanes = np.array(LANES, np.int64)
-    _cut(np.ascontiguousarray(image), backs, windows, patch, lanes, np.asarray(which, np.int64), crops)
+    lanes = np.array(GREY if crops.shape[3] == 1 else COLOURS, np.int64)
+    rows = np.ascontiguousarray(image).reshape(len(image), -1)
+    _cut(rows, backs, windows, patch, lanes, np.asarray(which, np.int64), crops)
 
 
 def _inverses(matrices: Floats) -> Integers:
@@ -71,7 +77,7 @@ def _windows(backs: Integers, width: int, height: int, crop_width: int, crop_hei
 
 
 @cython.locals(
-    image="const unsigned char[:, :, ::1]",
+    image="const unsigned char[:, ::1]",
     backs="const long long[:, ::1]",
     windows="const long long[:, ::1]",
     patch="long long[::1]",
@@ -84,7 +90,7 @@ def _windows(backs: Integers, width: int, height: int, crop_width: int, crop_hei
 def _cut(
     image: Pixels, backs: Integers, windows: Integers, patch: Integers, lanes: Integers, which: Integers, crops: Pixels
 ) -> None:
-    half = HALF
+    half = GREY_HALF if crops.shape[3] == 1 else HALF
     with cython.nogil:
         for number in range(which.shape[0]):
             _fill(image, windows, number, lanes, patch)
@@ -96,7 +102,7 @@ def _cut(
 @cython.exceptval(check=False)
 @cython.returns("void")
 @cython.locals(
-    image="const unsigned char[:, :, ::1]",
+    image="const unsigned char[:, ::1]",
     windows="const long long[:, ::1]",
     number="Py_ssize_t",
     lanes="const long long[::1]",
@@ -107,6 +113,7 @@ def _cut(
     column="Py_ssize_t",
     y="Py_ssize_t",
     start="Py_ssize_t",
+    at="Py_ssize_t",
     first="Py_ssize_t",
     last="Py_ssize_t",
     red="long long",
@@ -119,7 +126,7 @@ def _fill(image: Pixels, windows: Integers, number: int, lanes: Integers, patch:
     width = windows[number, 2]
     red, green, blue = lanes[0], lanes[1], lanes[2]
     first = min(max(0, -left), width)
-    last = max(first, min(width, image.shape[1] - left))
+    last = max(first, min(width, image.shape[1] // 3 - left))
     for row in range(windows[number, 3]):
         y = windows[number, 1] + row
         start = row * width
@@ -127,11 +134,8 @@ def _fill(image: Pixels, windows: Integers, number: int, lanes: Integers, patch:
             patch[start + column] = 0
         if 0 <= y < image.shape[0]:
             for column in range(first, last):
-                patch[start + column] = (
-                    image[y, left + column, 0] * red
-                    + image[y, left + column, 1] * green
-                    + image[y, left + column, 2] * blue
-                )
+                at = 3 * (left + column)
+                patch[start + column] = image[y, at] * red + image[y, at + 1] * green + image[y, at + 2] * blue
             for column in range(last, width):
                 patch[start + column] = 0
 
@@ -192,10 +196,8 @@ def _sample(
                     + patch[at + width + 1] * both
                     + half
                 )
-            if grey:  # with the weights of OpenCV
-                crops[face, row, column, 0] = (
-                    9798 * ((mixed >> 13) & 255) + 19235 * ((mixed >> 34) & 255) + 3735 * ((mixed >> 55) & 255) + 16384
-                ) >> 15
+            if grey:
+                crops[face, row, column, 0] = mixed >> 28
             else:
                 crops[face, row, column, 0] = (mixed >> 13) & 255
                 crops[face, row, column, 1] = (mixed >> 34) & 255
