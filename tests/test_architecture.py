@@ -17,7 +17,7 @@ ROOT = Path(manyfaces.__file__).parent
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("types", "errors"),
     ("geometry", "stages", "card", "rows", "options", "kernels"),
-    ("align", "draw", "smooth", "quality", "flow", "weights", "runtime", "cartoon"),
+    ("align", "draw", "smooth", "quality", "attention", "flow", "weights", "runtime", "cartoon"),
     ("sources", "sinks", "detect", "track", "heads", "gallery"),
     ("pipeline", "engine", "recognizer", "enrol", "portraits"),
     ("build",),
@@ -26,7 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 SIDE = {"train": {"types", "errors", "geometry", "card", "align", "train"}}
 """Beside the house: they meet it in a file, not in an import."""
 
-SAME_FLOOR = {("stages", "card"), ("smooth", "quality"), ("cli", "api"), ("cli", "evaluate"), ("evaluate", "api")}
+SAME_FLOOR = {("stages", "card"), ("smooth", "quality"), ("attention", "quality"), ("cli", "api"), ("cli", "evaluate"), ("evaluate", "api")}
 """The few imports between rooms of one floor: the protocols speak of the card, the commands open the doors."""
 
 ONLY_FROM_COMMANDS = {"train", "server", "cluster"}

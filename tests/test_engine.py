@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manyfaces.card import InputSpec
-from manyfaces.engine import Engine, Plan
+from manyfaces.engine import Chain, Engine, Plan
 from manyfaces.pipeline import Pipeline, Seen, Stages
 from manyfaces.types import (
     Crops,
@@ -244,14 +244,14 @@ def test_a_stream_ends_while_another_goes_on() -> None:
 def test_a_chain_says_of_each_stream_what_it_says_alone() -> None:
     clips = [clip([number, 40], f"picture {number}") for number in range(12)]
     alone = [row for frames in clips for row in rows(Pipeline(fakes()).run(frames))]
-    assert rows(Engine(fakes(), Plan(pictures=3)).run_chain(clips)) == alone
+    assert rows(Engine(fakes(), Plan(pictures=3)).run_chains([Chain(clips)])) == alone
 
 
 @bounded
 def test_a_chain_opens_no_more_than_it_may_look_ahead() -> None:
     opened: list[int] = []
     endless = ((opened.append(number), clip([1]))[1] for number in count())
-    seen = Engine(fakes(), Plan(ahead=3)).run_chain(endless)
+    seen = Engine(fakes(), Plan(ahead=3)).run_chains([Chain(endless)])
     for pulled in range(20):
         next(seen)
         assert len(opened) <= pulled + 1 + 3
@@ -299,6 +299,7 @@ class FailingUpdate:
 
     def __init__(self, real: Any, position: int) -> None:
         self.update = failing_on(position, real.update)
+        self.predict = getattr(real, "predict", None)
 
 
 @pytest.mark.parametrize("workers", [1, 4])

@@ -51,6 +51,7 @@ def test_a_row_has_exactly_the_documented_keys_and_values() -> None:
                 "similarity": 0.61,
             }
         ],
+        "timing": {"detected": True, "emotions": 0, "identities": 0, "dropped": 0},
     }
 
 
@@ -92,6 +93,7 @@ def test_an_unreadable_frame_keeps_its_place_and_says_why() -> None:
         "width": 0,
         "height": 0,
         "faces": [],
+        "timing": {"detected": False, "emotions": 0, "identities": 0, "dropped": 0},
         "error": "the packet is cut",
     }
     assert from_json(as_json(result)) == result

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from manyfaces.build import build_enroller, build_stages, nobody
-from manyfaces.engine import Engine, Plan
+from manyfaces.engine import Chain, Engine, Plan
 from manyfaces.enrol import Choice, Enroller, Outcome, file_digest, import_folder
 from manyfaces.errors import EnrolmentRefused, GalleryError, InputError
 from manyfaces.gallery.calibrate import FALSE_ACCEPT_RATE, calibrate
@@ -25,7 +25,7 @@ from manyfaces.options import Options, default_gallery
 from manyfaces.pipeline import Seen
 from manyfaces.portraits import read_portraits
 from manyfaces.recognizer import Recognizer as FedEngine
-from manyfaces.sources import expand, open_source, read_picture, shown
+from manyfaces.sources import camera_number, expand, is_stream, open_source, read_picture, shown
 from manyfaces.stages import Source
 from manyfaces.types import Embeddings, FrameResult, Unreadable
 from manyfaces.weights import find
@@ -59,9 +59,23 @@ def look(
     names: Sequence[str], options: Options, *, live: bool = False, max_frames: int | None = None
 ) -> Iterator[Seen]:
     """Like `analyze`, of inputs that are already expanded, with each frame beside its result."""
-    plan = Plan(ahead=4) if live else Plan()
+    plan = Plan()
     engine = Engine(build_stages(options, callers=plan.workers), plan)
-    return engine.run_chain(_readable(name, live, max_frames) for name in names)
+    return engine.run_chains(chains(names, live, max_frames))
+
+
+def chains(names: Sequence[str], live: bool, max_frames: int | None) -> list[Chain]:
+    """Who waits for whom: recorded inputs follow one another, while cameras and live streams all go on at once."""
+    at_once = [name for name in names if live or camera_number(name) is not None or is_stream(name)]
+    recorded = [name for name in names if name not in at_once]
+    chained = [Chain(_readable(name, False, max_frames) for name in recorded)] if recorded else []
+    return [*chained, *(_chain_of_one(name, live, max_frames) for name in at_once)]
+
+
+def _chain_of_one(name: str, live: bool, max_frames: int | None) -> Chain:
+    """A camera cannot wait. A stream can, unless told otherwise: it may be a recording."""
+    newest = live or camera_number(name) is not None
+    return Chain([_readable(name, newest, max_frames)], newest)
 
 
 def _readable(name: str, live: bool, max_frames: int | None) -> Source:

@@ -5,10 +5,12 @@ From what a user chose (`Options`) to the stages that the pipeline and the engin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
+from manyfaces.attention import Budget, Thrifty
 from manyfaces.detect.haar import HaarCascade
 from manyfaces.detect.yunet import Wanted, YuNet
 from manyfaces.enrol import Enroller
@@ -20,9 +22,9 @@ from manyfaces.gallery.store import GalleryStore
 from manyfaces.heads.emotion import EmotionHead
 from manyfaces.heads.identity import IdentityHead
 from manyfaces.options import Options
-from manyfaces.pipeline import Stages
+from manyfaces.pipeline import Stages, every_face
 from manyfaces.runtime import Network, Runtime, load_network
-from manyfaces.stages import Detector, Identifier
+from manyfaces.stages import Attention, Detector, Identifier
 from manyfaces.track.linker import AppearanceLinker
 from manyfaces.track.tracker import MotionTracker
 from manyfaces.types import Embeddings, Identities
@@ -39,7 +41,15 @@ def build_stages(options: Options, identify: Identifier | None = None, callers: 
         emotion=build_emotion_head(options, callers) if options.emotion else None,
         identity=build_identity_head(options, callers) if options.identity else None,
         identify=identify or build_identifier(options),
+        new_attention=build_attention(options),
     )
+
+
+def build_attention(options: Options) -> Callable[[int], Attention]:
+    """Everything, or what a budget allows."""
+    if options.every_face:
+        return every_face
+    return partial(Thrifty, Budget(emotions=options.emotion_rate))
 
 
 def build_detector(options: Options, callers: int = 1) -> Detector:

@@ -1,28 +1,28 @@
 """The fast twin of the plain pipeline: the same stages, overlapped, batched across faces, frames and streams.
 
-    decode | detect | follow | cut | read | conclude | consumer
+    decode, meet | detect | follow | cut | read | conclude | consumer
 
-Every bar is a channel between threads. `follow` and `conclude` remember and see the frames of a stream one by one;
-everything between them knows no order and runs in parallel, and `flow` puts the results back into the frames' order. A
-crowd is dealt into pieces, so that no network call holds more faces than is good for the processor's cache, and several
-workers share one large frame. See docs/decisions/0007-engine.md.
+Every bar is a channel between threads. `meet`, `follow` and `conclude` remember and see the frames of a stream one by
+one; everything between them knows no order and runs in parallel, and `flow` puts the results back into the frames'
+order. A crowd is dealt into pieces, so that no network call holds more faces than is good for the processor's cache,
+and several workers share one large frame. See docs/decisions/0007-engine.md.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 
 import numpy as np
 
 from manyfaces.flow import Batching, Channel, Flow, Gate
-from manyfaces.pipeline import Faces, Seen, Stages, Stream, cut, read
+from manyfaces.pipeline import Cuts, Faces, Met, Readings, Seen, Stages, Stream, cut, joined, read
 from manyfaces.rows import failed
 from manyfaces.stages import Source
-from manyfaces.types import Crops, Detections, Embeddings, Emotions, Floats, Frame, Tracks, Unreadable
+from manyfaces.types import Detections, Frame, Turns, Unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,19 @@ class Plan:
             raise ValueError(f"{self}: expected at least 1 of everything and no negative wait")
 
 
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Streams that follow one another. `live`: nobody can wait, so of the frames that have come the newest is taken and
+    the others are passed over and counted."""
+
+    sources: Iterable[Source]
+    live: bool = False
+
+
+LIVE_AHEAD = 3
+"""Frames of a live stream under way: two at work and one waiting keep two cores busy, more only grow older."""
+
+
 class Engine:
     """Says what `Pipeline` says, sooner."""
 
@@ -54,35 +67,51 @@ class Engine:
 
     def run(self, source: Source) -> Iterator[Seen]:
         """One stream from its first frame to its last; every frame comes out, in order, with its row."""
-        return self._run([[source]])
-
-    def run_chain(self, sources: Iterable[Source]) -> Iterator[Seen]:
-        """One stream after the other, as in a folder of pictures: the next begins while the last is still under way."""
-        return self._run([sources])
+        return self.run_chains([Chain([source])])
 
     def run_many(self, sources: Iterable[Source]) -> Iterator[Seen]:
         """Several streams at once, each in its own order; the slowest does not hold up the others' share."""
-        return self._run([[source] for source in sources])
+        return self.run_chains([Chain([source]) for source in sources])
 
-    def _run(self, chains: Sequence[Iterable[Source]]) -> Iterator[Seen]:
-        """Every chain has a thread that decodes, and its share of the frames under way."""
+    def run_chains(self, chains: Sequence[Chain]) -> Iterator[Seen]:
+        """Several chains at once, each with a thread that decodes and its share of the frames under way. In a chain, as
+        in a folder of pictures, the next stream begins while the last is still under way."""
         if not chains:
             return
         with Flow() as flow:
             room = self._plan.ahead * len(chains)
             arrivals: Channel[Arrival] = flow.channel(room, writers=len(chains))
-            for number, sources in enumerate(chains):
-                gate = flow.gate(self._plan.ahead)
-                flow.pour(self._arriving(sources, gate), arrivals, gate, f"decode-{number}")
+            for number, chain in enumerate(chains):
+                gate = flow.gate(min(self._plan.ahead, LIVE_AHEAD) if chain.live else self._plan.ahead)
+                frames = self._live(flow, chain, gate, number) if chain.live else self._every(chain, gate)
+                flow.pour(frames, arrivals, gate, f"decode-{number}")
             for done in connect(flow, arrivals, room, self._stages, self._plan):
                 done.lane.gate.leave()
                 yield done.seen
 
-    def _arriving(self, sources: Iterable[Source], gate: Gate) -> Iterator[Arrival]:
-        for source in sources:
-            lane = Lane(Stream(self._stages), gate)
+    def _every(self, chain: Chain, gate: Gate) -> Iterator[Arrival]:
+        for source in chain.sources:
+            lane = self._lane(gate)
             for frame in source:
                 yield arrival(lane, frame)
+
+    def _live(self, flow: Flow, chain: Chain, gate: Gate, number: int) -> Iterator[Arrival]:
+        for source in chain.sources:
+            lane = self._lane(gate)
+            for frame, moment in flow.newest(_stamped(source), _may_be_passed_over, f"camera-{number}"):
+                yield arrival(lane, frame, moment)
+
+    def _lane(self, gate: Gate) -> Lane:
+        return Lane(Stream(self._stages, self._plan.ahead), gate)
+
+
+def _stamped(source: Source) -> Iterator[tuple[Frame | Unreadable, float]]:
+    return ((frame, time.monotonic()) for frame in source)
+
+
+def _may_be_passed_over(stamped: tuple[Frame | Unreadable, float]) -> bool:
+    """Frames; what says that something is wrong with the source is always told."""
+    return isinstance(stamped[0], Frame)
 
 
 # --- what travels between the stages ---------------------------------------------------------------------------------
@@ -99,7 +128,7 @@ class Lane:
 @dataclass(frozen=True, slots=True, eq=False)
 class Arrived:
     lane: Lane
-    frame: Frame
+    met: Met
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,29 +148,28 @@ class Concluded:
 @dataclass(frozen=True, slots=True, eq=False)
 class _Found:
     lane: Lane
-    frame: Frame
-    detections: Detections
+    met: Met
+    detections: Detections | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Piece:
-    """Some of the faces of one frame, up to `stop`; a frame without faces is one empty piece."""
+    """Some of a frame's turns: `part` is what the heads are to read of `whole` in one go. A frame in which nobody has a
+    turn is one empty piece."""
 
     lane: Lane
-    frame: Frame
-    tracks: Tracks
-    start: int
-    stop: int
+    whole: Faces
+    part: Turns
+    is_last: bool
 
-    @property
-    def is_last(self) -> bool:
-        return self.stop >= len(self.tracks)
+    def __len__(self) -> int:
+        return max(len(self.part.emotion), len(self.part.identity))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Cut:
     piece: _Piece
-    faces: Faces
+    cuts: Cuts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,16 +177,15 @@ class _Looked:
     """A piece that the heads have looked at. The crops have done their service and are gone."""
 
     piece: _Piece
-    weights: Floats
-    emotions: Emotions | None
-    embeddings: Embeddings | None
+    readings: Readings
 
 
 Arrival: TypeAlias = Arrived | Lost
 
 
-def arrival(lane: Lane, frame: Frame | Unreadable) -> Arrival:
-    return Lost(lane, frame) if isinstance(frame, Unreadable) else Arrived(lane, frame)
+def arrival(lane: Lane, frame: Frame | Unreadable, moment: float | None = None) -> Arrival:
+    """`moment`: the monotonic clock when a live frame came."""
+    return Lost(lane, frame) if isinstance(frame, Unreadable) else Arrived(lane, lane.memory.meet(frame, moment))
 
 
 # --- the stages ------------------------------------------------------------------------------------------------------
@@ -181,69 +208,48 @@ def connect(flow: Flow, arrivals: Channel[Arrival], room: int, stages: Stages, p
 
 def _weight(item: _Cut | Lost) -> int:
     """What an item adds to a batch of faces; an empty one counts too, so that no batch is endless."""
-    return 1 if isinstance(item, Lost) else max(len(item.faces.tracks), 1)
+    return 1 if isinstance(item, Lost) else max(len(item.piece), 1)
 
 
 def _detect(stages: Stages, batch: list[Arrival]) -> list[_Found | Lost]:
-    """One call for all pictures of the batch, whatever their sizes and streams."""
-    images = [item.frame.image for item in batch if isinstance(item, Arrived)]
+    """One call for all pictures of the batch that are to be searched, whatever their sizes and streams."""
+    images = [item.met.frame.image for item in batch if _is_searched(item)]
     found = stages.detect(images) if images else []
     if len(found) != len(images):
         raise ValueError(f"the detector answered for {len(found)} of {len(images)} pictures")
     answers = iter(found)
-    return [item if isinstance(item, Lost) else _Found(item.lane, item.frame, next(answers)) for item in batch]
+    return [
+        item if isinstance(item, Lost) else _Found(item.lane, item.met, next(answers) if _is_searched(item) else None)
+        for item in batch
+    ]
+
+
+def _is_searched(item: Arrival) -> TypeGuard[Arrived]:
+    return isinstance(item, Arrived) and item.met.look.detects
 
 
 def _follow(most: int, item: _Found | Lost) -> Iterable[_Piece | Lost]:
     """Say which face continues which, and deal a crowd into even pieces of at most `most` faces."""
     if isinstance(item, Lost):
         return [item]
-    tracks = item.lane.memory.follow(item.frame, item.detections)
-    count = max(-(-len(tracks) // most), 1)
-    edges = [len(tracks) * number // count for number in range(count + 1)]
-    return [_Piece(item.lane, item.frame, tracks, *ends) for ends in pairwise(edges)]
+    faces = item.lane.memory.follow(item.met, item.detections)
+    turns = faces.turns
+    count = max(-(-max(len(turns.emotion), len(turns.identity)) // most), 1)
+    parts = zip(np.array_split(turns.emotion, count), np.array_split(turns.identity, count), strict=True)
+    return [_Piece(item.lane, faces, Turns(*part), number == count) for number, part in enumerate(parts, 1)]
 
 
 def _cut(stages: Stages, batch: list[_Piece | Lost]) -> list[_Cut | Lost]:
     return [
-        item if isinstance(item, Lost) else _Cut(item, cut(item.frame, item.tracks[item.start : item.stop], stages))
+        item if isinstance(item, Lost) else _Cut(item, cut(replace(item.whole, turns=item.part), stages))
         for item in batch
     ]
 
 
 def _look(stages: Stages, batch: list[_Cut | Lost]) -> list[_Looked | Lost]:
     """Both heads, each called once for all faces of the batch."""
-    cuts = [item for item in batch if isinstance(item, _Cut)]
-    if not cuts:
-        return [item for item in batch if isinstance(item, Lost)]
-    emotions = read(stages.emotion, _together([item.faces.emotion_crops for item in cuts]))
-    embeddings = read(stages.identity, _together([item.faces.identity_crops for item in cuts]))
-    looked: list[_Looked | Lost] = []
-    start = 0
-    for item in batch:
-        if isinstance(item, Lost):
-            looked.append(item)
-            continue
-        part = slice(start, start + len(item.faces.tracks))
-        start = part.stop
-        looked.append(
-            _Looked(item.piece, item.faces.weights, _emotions_of(emotions, part), _embeddings_of(embeddings, part))
-        )
-    return looked
-
-
-def _together(crops: list[Crops]) -> Crops:
-    if len(crops) == 1:
-        return crops[0]
-    return Crops(np.concatenate([one.pixels for one in crops]), np.concatenate([one.ids for one in crops]))
-
-
-def _emotions_of(emotions: Emotions | None, part: slice) -> Emotions | None:
-    return None if emotions is None else Emotions(emotions.probabilities[part], emotions.labels)
-
-
-def _embeddings_of(embeddings: Embeddings | None, part: slice) -> Embeddings | None:
-    return None if embeddings is None else embeddings[part]
+    readings = iter(read([item.cuts for item in batch if isinstance(item, _Cut)], stages))
+    return [item if isinstance(item, Lost) else _Looked(item.piece, next(readings)) for item in batch]
 
 
 class _Conclusion:
@@ -259,25 +265,6 @@ class _Conclusion:
         if not item.piece.is_last:
             return []
         pieces, self._waiting = self._waiting, []
-        return [_concluded(pieces)]
-
-
-def _concluded(pieces: list[_Looked]) -> Concluded:
-    whole = pieces[0].piece
-    nothing = Crops(np.empty((len(whole.tracks), 0, 0, 0), np.uint8), whole.tracks.ids)
-    faces = Faces(whole.frame, whole.tracks, np.concatenate([one.weights for one in pieces]), nothing, nothing)
-    emotions = _all_emotions([one.emotions for one in pieces if one.emotions is not None])
-    embeddings = _all_embeddings([one.embeddings for one in pieces if one.embeddings is not None])
-    return Concluded(whole.lane, (whole.frame, whole.lane.memory.conclude(faces, emotions, embeddings)))
-
-
-def _all_emotions(parts: list[Emotions]) -> Emotions | None:
-    """None where the head is switched off."""
-    if not parts:
-        return None
-    return Emotions(np.concatenate([part.probabilities for part in parts]), parts[0].labels)
-
-
-def _all_embeddings(parts: list[Embeddings]) -> Embeddings | None:
-    """None where the head is switched off."""
-    return Embeddings(np.concatenate([part.vectors for part in parts]), parts[0].model) if parts else None
+        lane, faces = item.piece.lane, item.piece.whole
+        row = lane.memory.conclude(faces, joined([one.readings for one in pieces]))
+        return [Concluded(lane, (faces.met.frame, row))]

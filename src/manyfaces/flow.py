@@ -131,6 +131,16 @@ class Channel(Generic[Item]):
         """Append an error: whoever comes to it raises it, and nothing follows."""
         self.reserve(1)[0].fail(error)
 
+    def renew(self, item: Item, expendable: Callable[[Item], bool]) -> None:
+        """Append an item in place of those before it that nobody has taken and nobody needs any more. Never waits."""
+        with self._changed:
+            self._expect_reader()
+            self._places = deque(place for place in self._places if not _is_expendable(place, expendable))
+            place = Place(self)
+            place.outcome = _Value(item, self.clock.now())
+            self._places.append(place)
+            self._changed.notify_all()
+
     def reserve(self, count: int) -> list[Place[Item]]:
         """Take the next `count` places of the order, waiting while the channel is full."""
         with self._changed:
@@ -232,6 +242,10 @@ class Channel(Generic[Item]):
 
 def _one(_: object) -> int:
     return 1
+
+
+def _is_expendable(place: Place[Item], expendable: Callable[[Item], bool]) -> bool:
+    return isinstance(place.outcome, _Value) and expendable(place.outcome.item)
 
 
 class Gate:
@@ -349,6 +363,13 @@ class Flow:
         """Write a source into a channel, item by item; each must get through the gate before it is asked for."""
         self.start(lambda: _pour(items, target, gate), name)
 
+    def newest(self, items: Iterable[Item], expendable: Callable[[Item], bool], name: str = "newest") -> Channel[Item]:
+        """A source that cannot wait, such as a camera: a thread of its own keeps reading it, and whoever takes from the
+        channel gets the newest item and whatever before it is not expendable."""
+        channel: Channel[Item] = self.channel(UNBOUNDED)
+        self.start(lambda: _renew(items, channel, expendable), name)
+        return channel
+
     def each(
         self, source: Channel[Item], target: Channel[Made], step: Callable[[Item], Iterable[Made]], name: str = "each"
     ) -> None:
@@ -408,6 +429,13 @@ def _pour(items: Iterable[Item], target: Channel[Item], gate: Gate | None) -> No
             target.put(item)
             if gate:
                 gate.enter()
+        target.end()
+
+
+def _renew(items: Iterable[Item], target: Channel[Item], expendable: Callable[[Item], bool]) -> None:
+    with _passing_on(None, target):
+        for item in items:
+            target.renew(item, expendable)
         target.end()
 
 

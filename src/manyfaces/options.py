@@ -32,6 +32,10 @@ class Options:
     max_face: float = choice(float("inf"), "largest face to report, in pixels")
     emotion: bool = choice(True, "read the expression of each face", flag="--emotion/--no-emotion")
     identity: bool = choice(True, "compare each face with the people of the gallery", flag="--identity/--no-identity")
+    every_face: bool = choice(
+        False, "every face through both heads in every frame; nothing is spared", flag="--every-face"
+    )
+    emotion_rate: float = choice(8.0, "readings a second of each face's expression, unless every face is read")
     emotion_model: str = choice("default", "an emotion network of your own: its .onnx file, the card beside it")
     gallery: Path | None = choice(None, "the file with your people; without it the default gallery, if there is one")
     runtime: str = choice("openvino", "openvino, or onnxruntime where it is installed")
@@ -43,6 +47,9 @@ class Options:
             raise UsageError(f"detector {self.detector!r}: known are yunet and haar")
         if not self.emotion and not self.identity and self.emotion_model != "default":
             raise UsageError("an emotion model was named, but the emotion head is switched off; drop one of the two")
+
+        if not 0 < self.emotion_rate < float("inf"):
+            raise UsageError(f"emotion rate {self.emotion_rate}: expected more than 0 readings a second")
 
     @property
     def gallery_path(self) -> Path:

@@ -113,7 +113,7 @@ class Recognizer:
 
     def _opened(self, name: str) -> _Fed:
         fed = _Fed(name, self._flow, self._buffers, self._pace)
-        lane = Lane(Stream(self._stages), self._flow.gate(self._plan.ahead))
+        lane = Lane(Stream(self._stages, self._plan.ahead), self._flow.gate(self._plan.ahead))
         self._arrivals.add_writer()
         self._flow.pour((arrival(lane, frame) for frame in fed.pending), self._arrivals, lane.gate, f"stream-{name}")
         return fed

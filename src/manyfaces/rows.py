@@ -13,24 +13,29 @@ from typing import Any
 import numpy as np
 
 from manyfaces.errors import InputError
-from manyfaces.types import Emotions, Face, Floats, Frame, FrameResult, Identities, Tracks, Unreadable
+from manyfaces.types import Emotions, Face, Floats, Frame, FrameResult, Identities, Timing, Tracks, Unreadable
 
 PIXEL_DIGITS = 1
 SHARE_DIGITS = 4
 SECOND_DIGITS = 4
 
+ALL_DONE, NOTHING_DONE = Timing(), Timing(detected=False)
 
-def frame_result(frame: Frame, tracks: Tracks, emotions: Emotions, identities: Identities) -> FrameResult:
+
+def frame_result(
+    frame: Frame, tracks: Tracks, emotions: Emotions, identities: Identities, timing: Timing = ALL_DONE
+) -> FrameResult:
     """The row of a frame whose faces the columns describe, in the columns' order."""
     _expect_equal_lengths(tracks, emotions, identities)
     faces = tuple(_face(tracks, emotions, identities, position) for position in range(len(tracks)))
-    return FrameResult(frame.stream, frame.index, frame.seconds, frame.width, frame.height, faces)
+    size = frame.width, frame.height
+    return FrameResult(frame.stream, frame.index, frame.seconds, *size, faces, timing=timing)
 
 
 def failed(unreadable: Unreadable) -> FrameResult:
     """The row of a frame that could not be decoded: it keeps its place in the stream and says why."""
     reason = unreadable.reason or "could not be read"
-    return FrameResult(unreadable.stream, unreadable.index, unreadable.seconds, 0, 0, (), reason)
+    return FrameResult(unreadable.stream, unreadable.index, unreadable.seconds, 0, 0, (), reason, NOTHING_DONE)
 
 
 def as_json(result: FrameResult) -> dict[str, Any]:
@@ -42,6 +47,7 @@ def as_json(result: FrameResult) -> dict[str, Any]:
         "width": result.width,
         "height": result.height,
         "faces": [_face_as_json(face) for face in result.faces],
+        "timing": _timing_as_json(result.timing),
     }
     return {**row, "error": result.error} if result.error else row
 
@@ -52,7 +58,13 @@ def from_json(row: Mapping[str, Any]) -> FrameResult:
         faces = tuple(_face_from_json(face) for face in row["faces"])
         size = int(row["width"]), int(row["height"])
         return FrameResult(
-            str(row["stream"]), int(row["index"]), float(row["seconds"]), *size, faces, str(row.get("error", ""))
+            str(row["stream"]),
+            int(row["index"]),
+            float(row["seconds"]),
+            *size,
+            faces,
+            str(row.get("error", "")),
+            _timing_from_json(row.get("timing", {})),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
@@ -100,6 +112,22 @@ def _expression(emotions: Emotions, position: int) -> tuple[str | None, dict[str
 
 def _known(value: float | np.floating[Any]) -> float | None:
     return float(value) if math.isfinite(value) else None
+
+
+def _timing_as_json(timing: Timing) -> dict[str, Any]:
+    """What was done for the frame; its age, which is another in every run, only where somebody waited for it."""
+    done = {
+        "detected": timing.detected,
+        "emotions": timing.emotions,
+        "identities": timing.identities,
+        "dropped": timing.dropped,
+    }
+    return done if timing.age is None else {**done, "age": _rounded(timing.age, SECOND_DIGITS)}
+
+
+def _timing_from_json(timing: Mapping[str, Any]) -> Timing:
+    emotions, identities, dropped = (int(timing.get(name, 0)) for name in ("emotions", "identities", "dropped"))
+    return Timing(bool(timing.get("detected", True)), emotions, identities, dropped, _number(timing.get("age")))
 
 
 def _face_as_json(face: Face) -> dict[str, Any]:

@@ -6,6 +6,7 @@ A plain function is a valid `Detector`, `Head` or `Identifier`; a source is any 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, TypeAlias, TypeVar
 
@@ -14,11 +15,15 @@ from manyfaces.types import (
     Crops,
     Detections,
     Embeddings,
+    Emotions,
     Frame,
     FrameResult,
     Identities,
+    Integers,
+    Look,
     Pixels,
     Tracks,
+    Turns,
     Unreadable,
 )
 
@@ -36,6 +41,10 @@ class Tracker(Protocol):
     """Gives the faces of one stream stable ids, frame after frame. Returns one track per detection, in their order."""
 
     def update(self, detections: Detections, seconds: float, /) -> Tracks: ...
+
+    def predict(self, seconds: float, /) -> Tracks:
+        """Where the faces of the last update are believed to be at a later moment at which nobody looked."""
+        ...
 
 
 class Linker(Protocol):
@@ -57,6 +66,37 @@ class Identifier(Protocol):
     """Names faces, or says that they are strangers."""
 
     def __call__(self, embeddings: Embeddings, /) -> Identities: ...
+
+
+class Attention(Protocol):
+    """Decides for one stream what is worth looking at. It is asked about every frame in order, `look` before `turns`;
+    what became of a frame it hears in order too, but some frames later."""
+
+    def look(self, frame: Frame, /) -> Look:
+        """Whether faces are to be looked for in this frame."""
+        ...
+
+    def turns(self, frame: Frame, look: Look, tracks: Tracks, /) -> Turns:
+        """Which of the faces found are to be read by which head."""
+        ...
+
+    def learn(self, news: News, /) -> None:
+        """What was read in an earlier frame."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class News:
+    """What was read in a frame, for an `Attention`: the tracks that each head read, by their tracker's ids, what it
+    said, and who these faces are believed to be. `age`: seconds that a live frame took; None where nobody waits."""
+
+    index: int
+    emotion_ids: Integers
+    emotions: Emotions
+    identity_ids: Integers
+    embeddings: Embeddings
+    identities: Identities
+    age: float | None
 
 
 class Sink(Protocol):

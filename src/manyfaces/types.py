@@ -11,6 +11,7 @@ Boxes are xyxy float32 pixels, probabilities lie in 0..1, times are seconds, and
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TypeAlias
 
 import numpy as np
@@ -111,6 +112,36 @@ class Tracks:
         return Tracks(self.detections[which], self.ids[which], self.ages[which])
 
 
+class Look(Enum):
+    """How a frame is met: nobody looks and its faces are carried on from where they were going; faces are looked for;
+    or they are looked for in what seems to be another scene, of which nothing is known yet."""
+
+    CARRY = "carry"
+    FIND = "find"
+    AFRESH = "afresh"
+
+    @property
+    def detects(self) -> bool:
+        return self is not Look.CARRY
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Turns:
+    """Whose turn it is: the positions among a frame's tracks of the faces that each head is to read in it."""
+
+    emotion: Integers
+    identity: Integers
+
+    @classmethod
+    def of_all(cls, count: int) -> Turns:
+        everyone = np.arange(count, dtype=np.int64)
+        return cls(everyone, everyone)
+
+    @classmethod
+    def nobodys(cls) -> Turns:
+        return cls(np.empty(0, np.int64), np.empty(0, np.int64))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Crops:
     """Aligned faces, cut as one model's card asks: pixels (n, height, width, channels), RGB or grey."""
@@ -164,6 +195,9 @@ class Emotions:
     def __len__(self) -> int:
         return len(self.probabilities)
 
+    def __getitem__(self, which: Index) -> Emotions:
+        return Emotions(self.probabilities[which], self.labels)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embeddings:
@@ -203,6 +237,10 @@ class Identities:
     def __len__(self) -> int:
         return len(self.names)
 
+    def __getitem__(self, which: Integers) -> Identities:
+        names = tuple(self.names[position] for position in which.tolist())
+        return Identities(names, self.confidences[which], self.similarities[which])
+
 
 @dataclass(frozen=True, slots=True)
 class Face:
@@ -221,6 +259,22 @@ class Face:
 
 
 @dataclass(frozen=True, slots=True)
+class Timing:
+    """What was done for a frame, and so what was left out.
+
+    detected: whether faces were looked for, or carried on from an earlier frame. emotions, identities: how many faces
+    each head read in it; what is said of the others was read a moment before. Of a live source also dropped: how many
+    frames just before this one were passed over to keep up, and age: seconds from the frame's arrival to its result.
+    """
+
+    detected: bool = True
+    emotions: int = 0
+    identities: int = 0
+    dropped: int = 0
+    age: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FrameResult:
     """One frame's row. `error` says why a frame could not be read; it is empty where all went well."""
 
@@ -231,3 +285,4 @@ class FrameResult:
     height: int
     faces: tuple[Face, ...]
     error: str = ""
+    timing: Timing = Timing()

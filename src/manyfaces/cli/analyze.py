@@ -42,9 +42,6 @@ def analyze(
         Path | None, typer.Option(help="A copy with boxes and names: a picture, a video (.mp4) or a folder.")
     ] = None,
     report: Annotated[Path | None, typer.Option(help="One self-contained page with key frames and timelines.")] = None,
-    every_face: Annotated[
-        bool, typer.Option("--every-face", help="Every face through both heads in every frame; nothing is skipped.")
-    ] = False,
     live: Annotated[
         bool, typer.Option("--live", help="Keep up with a live source: late frames are dropped and counted.")
     ] = False,
@@ -53,8 +50,6 @@ def analyze(
 ) -> None:
     """Find, follow and read every face; write a row per frame."""
     from manyfaces.api import look
-
-    del every_face  # the engine never skips a face yet; the flag stands for faster ways that may
 
     outcome, summary = Outcome(), Summary()
     names = expanded(inputs, outcome)
