@@ -103,7 +103,7 @@ class _Account:
 
     seen: float
     emotion_due: float
-    identity_due: float = -inf
+    identity_due: float
     looks: int = 0
     best: float = 0.0
     asked: float = -inf
@@ -124,10 +124,12 @@ class Thrifty:
         self._lag = lag
         self._accounts: dict[int, _Account] = {}
         self._news: deque[News] = deque()
+        self._heard = self._met = 0
+        self._newest: int | None = None
         self._effort = 1.0
         self._looked = -inf
-        self._last: tuple[int, float] | None = None
-        self._view: Pixels | None = None
+        self._last: float | None = None
+        self._view: tuple[tuple[int, ...], Pixels] | None = None
 
     @property
     def effort(self) -> float:
@@ -136,13 +138,12 @@ class Thrifty:
 
     def look(self, frame: Frame, /) -> Look:
         """Whether to search: in another scene, and when the next frame would come too late for the rate."""
-        view, known = _sampled(frame.image), self._view
+        view, known = (frame.image.shape, _sampled(frame.image)), self._view
         self._view = view
-        step = frame.seconds - self._last[1] if self._last else 0.0
-        self._slow_down_for_drops(frame)
-        self._last = (frame.index, frame.seconds)
+        step = 0.0 if self._last is None else frame.seconds - self._last
+        self._last = frame.seconds
         interval = 1 / (self._budget.detections * self._effort)
-        afresh = known is None or _differ(known, view)
+        afresh = known is None or known[0] != view[0] or _differ(known[1], view[1])
         if not afresh and 0 <= frame.seconds + step - self._looked <= interval + 1e-6:
             return Look.CARRY
         self._looked = frame.seconds
@@ -150,8 +151,10 @@ class Thrifty:
 
     def turns(self, frame: Frame, look: Look, tracks: Tracks, /) -> Turns:
         """The faces that are due, only where they were found: where exactly a face carried on is nobody knows."""
-        while self._news and self._news[0].index <= frame.index - self._lag:
+        while self._news and self._heard <= self._met - self._lag:
             self._take_in(self._news.popleft())
+            self._heard += 1
+        self._met += 1
         if not look.detects:
             return Turns.nobodys()
         accounts, worth = self._accounts_of(frame, tracks), _worth(tracks, frame)
@@ -163,13 +166,15 @@ class Thrifty:
     def learn(self, news: News, /) -> None:
         self._news.append(news)
         if news.age is not None:
-            late = news.age > self._budget.deadline
-            self._effort = max(self._effort * 0.93, LEAST_EFFORT) if late else min(self._effort + 0.01, 1.0)
+            self._follow_the_clock(news.index, news.age)
 
-    def _slow_down_for_drops(self, frame: Frame) -> None:
+    def _follow_the_clock(self, index: int, age: float) -> None:
         """Frames that were passed over say that there is not enough time, however young the results are."""
-        if self._last is not None and frame.index > self._last[0] + 1:
+        if self._newest is not None and index > self._newest + 1:
             self._effort = max(self._effort * 0.97, LEAST_EFFORT)
+        self._newest = index
+        late = age > self._budget.deadline
+        self._effort = max(self._effort * 0.93, LEAST_EFFORT) if late else min(self._effort + 0.01, 1.0)
 
     # --- when whose turn is ---
 
@@ -182,9 +187,10 @@ class Thrifty:
         for key, touches in zip(tracks.ids.tolist(), touched, strict=True):
             account = self._accounts.get(key)
             if account is None:
-                account = self._accounts[key] = _Account(seen=now, emotion_due=-inf)
+                account = self._accounts[key] = _Account(seen=now, emotion_due=-inf, identity_due=now)
             if touches or now - account.seen > GAP:
                 account.risk = now
+                self._hurry(account)
             account.seen = now
             found.append(account)
         return found
@@ -230,6 +236,12 @@ class Thrifty:
         spread = 0.75 + 0.5 * (position * GOLDEN % 1.0)
         return self._budget.refresh * spread / self._effort
 
+    def _hurry(self, account: _Account) -> None:
+        """A quiet face has become questionable: it is not to wait until it would be asked again anyhow."""
+        if account.looks:
+            soon = account.asked + 1 / (self._budget.identities * self._effort)
+            account.identity_due = min(account.identity_due, soon)
+
     # --- what was read ---
 
     def _take_in(self, news: News) -> None:
@@ -247,9 +259,12 @@ class Thrifty:
         vector = news.embeddings.vectors[row]
         if account.vector is not None and float(account.vector @ vector) < UNLIKE:
             account.looks = min(account.looks, FIRST_LOOKS - 2)  # perhaps another person: as good as new
+            self._hurry(account)
         account.vector = vector
         known = bool(np.isfinite(news.identities.similarities[row]))
         account.in_doubt = known and float(news.identities.confidences[row]) < UNSURE
+        if account.in_doubt and account.looks < PATIENCE:
+            self._hurry(account)
 
 
 def _changed(before: Floats | None, now: Floats) -> bool:
@@ -264,9 +279,7 @@ def _sampled(image: Pixels) -> Pixels:
 
 
 def _differ(before: Pixels, now: Pixels) -> bool:
-    """Whether two samples come from different scenes; pictures of different sizes do."""
-    if before.shape != now.shape:
-        return True
+    """Whether two samples of pictures of one size come from different scenes."""
     return float(np.abs(before.astype(np.int16) - now).mean()) > OTHER_SCENE
 
 
