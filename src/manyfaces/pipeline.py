@@ -170,6 +170,7 @@ class Stream:
             return faces.tracks, Identities.strangers(len(faces.tracks))
         rows, seconds = faces.turns.identity, faces.met.frame.seconds
         tracks = self._linker.update(faces.tracks, _spread(readings.embeddings, rows, len(faces.tracks)), seconds)
+        self._votes.see(tracks.ids, seconds)
         if len(rows):
             self._votes.observe(tracks.ids[rows], readings.embeddings, readings.identity_weights, seconds)
         return tracks, self._votes.report(tracks.ids)
@@ -177,8 +178,9 @@ class Stream:
     def _conclude_emotions(self, faces: Faces, tracks: Tracks, readings: Readings) -> Emotions:
         if readings.emotions is None:
             return Emotions.none(len(tracks))
-        rows = faces.turns.emotion
-        self._emotions.observe(tracks.ids[rows], readings.emotions, readings.emotion_weights, faces.met.frame.seconds)
+        rows, seconds = faces.turns.emotion, faces.met.frame.seconds
+        self._emotions.see(tracks.ids, seconds)
+        self._emotions.observe(tracks.ids[rows], readings.emotions, readings.emotion_weights, seconds)
         return self._emotions.report(tracks.ids)
 
 

@@ -48,22 +48,42 @@ class _Mean:
         return _Mean(self.total * np.float32(fade) + value * np.float32(weight), self.weight * fade + weight, seconds)
 
 
+class _Presence:
+    """When each track was last in sight. A face that is seen but seldom read is not forgotten."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, float] = {}
+
+    def see(self, ids: Integers, seconds: float) -> None:
+        self._seen.update(dict.fromkeys(ids.tolist(), seconds))
+        self._seen = {track: seen for track, seen in self._seen.items() if seconds - seen < FORGET_AFTER}
+
+    def __contains__(self, track: int) -> bool:
+        return track in self._seen
+
+
 class EmotionEvidence:
     """Emotions of one stream, each track's averaged over about the last second."""
 
     def __init__(self, memory: float = 0.6) -> None:
         self._memory = memory
+        self._present = _Presence()
         self._means: dict[int, _Mean] = {}
         self._labels: tuple[str, ...] = ()
 
+    def see(self, ids: Integers, seconds: float) -> None:
+        """These tracks are in sight, whether they are read or not."""
+        self._present.see(ids, seconds)
+
     def observe(self, ids: Integers, emotions: Emotions, weights: Floats, seconds: float) -> None:
         """Take what the head said of these tracks' faces."""
+        self.see(ids, seconds)
         self._labels = emotions.labels
         for track, news, weight in zip(ids.tolist(), emotions.probabilities, weights.tolist(), strict=True):
             known = self._means.get(track)
             mean = known.with_news(news, weight, seconds, self._memory) if known else _Mean.of(news, weight, seconds)
             self._means[track] = mean
-        self._means = {track: mean for track, mean in self._means.items() if seconds - mean.seconds < FORGET_AFTER}
+        self._means = {track: mean for track, mean in self._means.items() if track in self._present}
 
     def report(self, ids: Integers) -> Emotions:
         """What these tracks show; NaN for one that no head has looked at yet."""
@@ -100,19 +120,23 @@ class IdentityVotes:
         self._memory = memory
         self._patience = patience
         self._looks = looks
+        self._present = _Presence()
         self._known: dict[int, _Known] = {}
+
+    def see(self, ids: Integers, seconds: float) -> None:
+        """These tracks are in sight, whether they are read or not."""
+        self._present.see(ids, seconds)
 
     def observe(self, ids: Integers, embeddings: Embeddings, weights: Floats, seconds: float) -> None:
         """Take these looks at the tracks' faces and think again about their names."""
+        self.see(ids, seconds)
         tracks = ids.tolist()
         for track, vector, weight in zip(tracks, embeddings.vectors, weights.tolist(), strict=True):
             self._known[track] = self._looked_at(self._known.get(track), vector, weight, seconds)
         candidates = self._identify(Embeddings(self._mean_faces(tracks, embeddings), embeddings.model))
         for row, track in enumerate(tracks):
             self._known[track] = self._named(self._known[track], _row(candidates, row), seconds)
-        self._known = {
-            track: known for track, known in self._known.items() if seconds - known.face.seconds < FORGET_AFTER
-        }
+        self._known = {track: known for track, known in self._known.items() if track in self._present}
 
     def report(self, ids: Integers) -> Identities:
         """Who these tracks are believed to be; a track that was never looked at is a stranger."""
