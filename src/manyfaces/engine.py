@@ -11,7 +11,7 @@ and several workers share one large frame. See docs/decisions/0007-engine.md.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias, TypeGuard
@@ -48,10 +48,12 @@ class Plan:
 @dataclass(frozen=True, slots=True)
 class Chain:
     """Streams that follow one another. `live`: nobody can wait, so of the frames that have come the newest is taken and
-    the others are passed over and counted."""
+    the others are passed over and counted. `wake` is called, from another thread, when nobody reads the sources any
+    more: one that waits, for the time of its next frame say, should end then."""
 
     sources: Iterable[Source]
     live: bool = False
+    wake: Callable[[], object] | None = None
 
 
 LIVE_AHEAD = 3
@@ -82,6 +84,8 @@ class Engine:
             room = self._plan.ahead * len(chains)
             arrivals: Channel[Arrival] = flow.channel(room, writers=len(chains))
             for number, chain in enumerate(chains):
+                if chain.wake:
+                    flow.waking(chain.wake)
                 gate = flow.gate(min(self._plan.ahead, LIVE_AHEAD) if chain.live else self._plan.ahead)
                 frames = self._live(flow, chain, gate, number) if chain.live else self._every(chain, gate)
                 flow.pour(frames, arrivals, gate, f"decode-{number}")
@@ -91,27 +95,36 @@ class Engine:
 
     def _every(self, chain: Chain, gate: Gate) -> Iterator[Arrival]:
         for source in chain.sources:
-            lane = self._lane(gate)
+            lane = Lane(Stream(self._stages, self._plan.ahead), gate)
             for frame in source:
                 yield arrival(lane, frame)
 
     def _live(self, flow: Flow, chain: Chain, gate: Gate, number: int) -> Iterator[Arrival]:
         for source in chain.sources:
-            lane = self._lane(gate)
-            for frame, moment in flow.newest(_stamped(source), _may_be_passed_over, f"camera-{number}"):
-                yield arrival(lane, frame, moment)
-
-    def _lane(self, gate: Gate) -> Lane:
-        return Lane(Stream(self._stages, self._plan.ahead), gate)
-
-
-def _stamped(source: Source) -> Iterator[tuple[Frame | Unreadable, float]]:
-    return ((frame, time.monotonic()) for frame in source)
+            lane = Lane(Stream(self._stages), gate)  # no two live runs are alike: news counts as soon as it is there
+            dropped = expected = 0
+            for came in flow.newest(_stamped(source), _may_be_passed_over, f"camera-{number}"):
+                dropped, expected = dropped + came.number - expected, came.number + 1
+                yield arrival(lane, came.frame, dropped, came.moment)
+                dropped = dropped if isinstance(came.frame, Unreadable) else 0
 
 
-def _may_be_passed_over(stamped: tuple[Frame | Unreadable, float]) -> bool:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Came:
+    """The `number`-th of what a live source gave, and the monotonic clock when it did."""
+
+    number: int
+    frame: Frame | Unreadable
+    moment: float
+
+
+def _stamped(source: Source) -> Iterator[_Came]:
+    return (_Came(number, frame, time.monotonic()) for number, frame in enumerate(source))
+
+
+def _may_be_passed_over(came: _Came) -> bool:
     """Frames; what says that something is wrong with the source is always told."""
-    return isinstance(stamped[0], Frame)
+    return isinstance(came.frame, Frame)
 
 
 # --- what travels between the stages ---------------------------------------------------------------------------------
@@ -183,9 +196,11 @@ class _Looked:
 Arrival: TypeAlias = Arrived | Lost
 
 
-def arrival(lane: Lane, frame: Frame | Unreadable, moment: float | None = None) -> Arrival:
-    """`moment`: the monotonic clock when a live frame came."""
-    return Lost(lane, frame) if isinstance(frame, Unreadable) else Arrived(lane, lane.memory.meet(frame, moment))
+def arrival(lane: Lane, frame: Frame | Unreadable, dropped: int = 0, moment: float | None = None) -> Arrival:
+    """Of a live frame: how many were passed over before it, and the monotonic clock when it came."""
+    if isinstance(frame, Unreadable):
+        return Lost(lane, frame)
+    return Arrived(lane, lane.memory.meet(frame, dropped, moment))
 
 
 # --- the stages ------------------------------------------------------------------------------------------------------

@@ -135,7 +135,8 @@ class Channel(Generic[Item]):
         """Append an item in place of those before it that nobody has taken and nobody needs any more. Never waits."""
         with self._changed:
             self._expect_reader()
-            self._places = deque(place for place in self._places if not _is_expendable(place, expendable))
+            if expendable(item):  # what is none of them takes nobody's place
+                self._places = deque(place for place in self._places if not _is_expendable(place, expendable))
             place = Place(self)
             place.outcome = _Value(item, self.clock.now())
             self._places.append(place)
@@ -301,6 +302,7 @@ class Flow:
         self._clock = clock or MonotonicClock()
         self._threads: list[threading.Thread] = []
         self._ends: WeakSet[Channel[Any] | Gate] = WeakSet()  # weak, so that a flow may outlive many streams
+        self._sleepers: list[Callable[[], object]] = []
         self._cancelled = False
         self._lock = threading.Lock()
         self._error: BaseException | None = None
@@ -329,9 +331,19 @@ class Flow:
         """Tell every thread to stop and let go of all items; does not wait."""
         with self._lock:
             self._cancelled = True
-            ends = list(self._ends)
+            ends, sleepers = list(self._ends), list(self._sleepers)
         for end in ends:
             end.cancel()
+        for wake in sleepers:
+            wake()
+
+    def waking(self, wake: Callable[[], object]) -> None:
+        """`wake` is called when the threads are to stop: for a source that waits for something else than a channel."""
+        with self._lock:
+            self._sleepers.append(wake)
+            if not self._cancelled:
+                return
+        wake()
 
     def take_error(self) -> BaseException | None:
         """What a thread of this block raised, for whoever asks first; the block will not raise it then."""

@@ -143,13 +143,10 @@ class Stream:
         self._linker = stages.new_linker()
         self._emotions = EmotionEvidence()
         self._votes = IdentityVotes(stages.identify)
-        self._next_index: int | None = None
 
-    def meet(self, frame: Frame, arrived: float | None = None) -> Met:
+    def meet(self, frame: Frame, dropped: int = 0, arrived: float | None = None) -> Met:
         """Before anything: whether faces are to be looked for in this frame."""
-        passed_over = 0 if self._next_index is None else max(frame.index - self._next_index, 0)
-        self._next_index = frame.index + 1
-        return Met(frame, self._attention.look(frame), 0 if arrived is None else passed_over, arrived)
+        return Met(frame, self._attention.look(frame), dropped, arrived)
 
     def follow(self, met: Met, detections: Detections | None) -> Faces:
         """Before the heads: which face continues which, and whose turn it is to be read."""
