@@ -9,6 +9,7 @@ from datetime import timedelta
 from functools import cached_property
 from os import PathLike, fspath
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from manyfaces.options import Options, default_gallery
 from manyfaces.pipeline import Seen
 from manyfaces.portraits import read_portraits
 from manyfaces.recognizer import Recognizer as FedEngine
-from manyfaces.sources import camera_number, expand, is_stream, open_source, read_picture, shown
+from manyfaces.sources import Patience, camera_number, expand, is_streaming, open_source, read_picture, shown
 from manyfaces.stages import Source
 from manyfaces.types import Embeddings, FrameResult, Unreadable
 from manyfaces.weights import find
@@ -46,6 +47,9 @@ def analyze(
     raises `InputError` at once; a frame that cannot be decoded, or an input that cannot be opened, gives a result with
     `error` set and no faces, and the rest goes on.
 
+    Recorded inputs follow one another; cameras and streams all run beside them. `live` plays recordings at their own
+    pace, as if they were cameras: when the reader is late, the newest frame is taken and the others are passed over.
+
         for result in mf.analyze("party.mp4"):
             for face in result.faces:
                 print(face.track, face.emotion, face.identity)
@@ -65,23 +69,24 @@ def look(
 
 
 def chains(names: Sequence[str], live: bool, max_frames: int | None) -> list[Chain]:
-    """Who waits for whom: recorded inputs follow one another, while cameras and live streams all go on at once."""
-    at_once = [name for name in names if live or camera_number(name) is not None or is_stream(name)]
-    recorded = [name for name in names if name not in at_once]
-    chained = [Chain(_readable(name, False, max_frames) for name in recorded)] if recorded else []
-    return [*chained, *(_chain_of_one(name, live, max_frames) for name in at_once)]
+    """Who waits for whom: recorded inputs follow one another, while cameras and streams all go on at once."""
+    closed = Event()
+    patience = Patience(sleep=closed.wait)
+
+    def chain(several: Sequence[str], newest: bool) -> Chain:
+        return Chain((_readable(name, newest, max_frames, patience) for name in several), newest, closed.set)
+
+    recorded = [name for name in names if not is_streaming(name)]
+    chained = [chain(recorded, live)] if recorded else []
+    # A camera cannot wait. A stream can, unless told otherwise: it may be a recording.
+    at_once = [name for name in names if is_streaming(name)]
+    return [*chained, *(chain([name], live or camera_number(name) is not None) for name in at_once)]
 
 
-def _chain_of_one(name: str, live: bool, max_frames: int | None) -> Chain:
-    """A camera cannot wait. A stream can, unless told otherwise: it may be a recording."""
-    newest = live or camera_number(name) is not None
-    return Chain([_readable(name, newest, max_frames)], newest)
-
-
-def _readable(name: str, live: bool, max_frames: int | None) -> Source:
+def _readable(name: str, live: bool, max_frames: int | None, patience: Patience) -> Source:
     """The frames of one input; one that cannot be opened is an unreadable frame, so that the others go on."""
     try:
-        yield from open_source(name, live=live, max_frames=max_frames)
+        yield from open_source(name, live=live, max_frames=max_frames, patience=patience)
     except InputError as error:
         yield Unreadable(shown(name), 0, 0.0, str(error))
 

@@ -8,26 +8,28 @@ threads.
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from manyfaces.errors import InputError, UsageError
 from manyfaces.sources import pictures, video
-from manyfaces.sources.camera import PATIENCE, Patience, read_camera, read_stream
-from manyfaces.sources.inputs import PICTURE_SUFFIXES, camera_number, expand, is_stream, shown
+from manyfaces.sources.camera import read_camera, read_stream
+from manyfaces.sources.inputs import PICTURE_SUFFIXES, camera_number, expand, is_stream, is_streaming, shown
+from manyfaces.sources.pace import PATIENCE, Items, Pace, Patience
 from manyfaces.sources.pictures import read_picture
-from manyfaces.types import Frame, Unreadable
 
 __all__ = [
     "PATIENCE",
     "Items",
     "Kind",
     "Patience",
+    "camera_number",
     "expand",
     "frame_count",
+    "is_stream",
+    "is_streaming",
     "kind_of",
     "open_source",
     "read_picture",
@@ -35,7 +37,6 @@ __all__ = [
 ]
 
 Kind = Literal["picture", "video", "camera", "stream"]
-Items: TypeAlias = Generator[Frame | Unreadable, None, None]
 
 
 def open_source(
@@ -43,7 +44,8 @@ def open_source(
 ) -> Items:
     """The frames of one input, as `expand` gives them.
 
-    `live` drops frames when the reader falls behind; `index` counts on, so its gaps are the number dropped.
+    `live` plays a recording at its own pace, as if it were a camera, and takes the end of a stream for a break. Nothing
+    is dropped here: a reader that passes frames over leaves gaps in `index`.
     `max_frames` is how many items to give at most, those that could not be decoded included.
     """
     if max_frames is not None and max_frames < 1:
@@ -76,13 +78,15 @@ def frame_count(name: str) -> int | None:
 def _items(name: str, live: bool, patience: Patience) -> Items:
     number = camera_number(name)
     if number is not None:
-        yield from read_camera(name, number, live=live, patience=patience)
+        yield from read_camera(name, number, patience=patience)
     elif is_stream(name):
         yield from read_stream(name, live=live, patience=patience)
-    elif _is_for_pillow(name):
-        yield from pictures.read_pictures(name)
     else:
-        yield from video.read_video(name, live=live)
+        yield from Pace(patience).keep(_recorded(name)) if live else _recorded(name)
+
+
+def _recorded(name: str) -> Items:
+    return pictures.read_pictures(name) if _is_for_pillow(name) else video.read_video(name)
 
 
 def _is_for_pillow(name: str) -> bool:

@@ -9,9 +9,7 @@ the gap.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from pathlib import Path
 
 import av
@@ -19,28 +17,11 @@ from av.container import InputContainer
 
 from manyfaces.errors import InputError
 from manyfaces.sources.inputs import shown
-from manyfaces.sources.video import Playback, Punctual, video_stream, why
+from manyfaces.sources.pace import PATIENCE, Pace, Patience
+from manyfaces.sources.video import Playback, video_stream, why
 from manyfaces.types import Frame, Unreadable
 
 Connect = Callable[[], InputContainer]
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to wait: for an answer, and between attempts to get a lost stream back (150 seconds in all)."""
-
-    answer_seconds: float = 10.0
-    attempts: int = 10
-    first_delay: float = 0.5
-    longest_delay: float = 30.0
-    sleep: Callable[[float], object] = time.sleep
-    clock: Callable[[], float] = time.monotonic
-
-    def delay(self, failures: int) -> float:
-        return min(self.first_delay * 2.0**failures, self.longest_delay)
-
-
-PATIENCE = Patience()
 
 
 class _Line:
@@ -56,7 +37,8 @@ class _Line:
 
     def again(self) -> InputContainer | None:
         while self._failures < self._patience.attempts:
-            self._patience.sleep(self._patience.delay(self._failures))
+            if self._patience.sleep(self._patience.delay(self._failures)):
+                return None
             self._failures += 1
             try:
                 return self._connect()
@@ -65,33 +47,34 @@ class _Line:
         return None
 
 
-def read_camera(
-    name: str, number: int, *, live: bool = True, patience: Patience = PATIENCE
-) -> Generator[Frame | Unreadable, None, None]:
-    return read_live(name, lambda: open_camera(number, patience), live=live, endless=True, patience=patience)
+def read_camera(name: str, number: int, *, patience: Patience = PATIENCE) -> Generator[Frame | Unreadable, None, None]:
+    return read_live(name, lambda: open_camera(number, patience), endless=True, patience=patience)
 
 
 def read_stream(
     name: str, *, live: bool = False, patience: Patience = PATIENCE
 ) -> Generator[Frame | Unreadable, None, None]:
     endless = live or name.lower().startswith("rtsp")
+    pace = Pace(patience) if live else None
     # Rows and reports travel: they carry the address without its password.
     safe = shown(name)
-    return read_live(safe, lambda: open_stream(name, patience), live=live, endless=endless, patience=patience)
+    return read_live(safe, lambda: open_stream(name, patience), endless=endless, patience=patience, pace=pace)
 
 
 def read_live(
-    name: str, connect: Connect, *, live: bool, endless: bool, patience: Patience
+    name: str, connect: Connect, *, endless: bool, patience: Patience, pace: Pace | None = None
 ) -> Generator[Frame | Unreadable, None, None]:
-    """What `connect` opens, as often as it breaks off. `endless`: an end without an error is a break too."""
-    playback = Playback(name, Punctual(patience.clock) if live else None)
+    """What `connect` opens, as often as it breaks off. `endless`: an end without an error is a break too. `pace` is for
+    recordings; a camera has its own."""
+    playback = Playback(name)
     line = _Line(connect, patience)
     container: InputContainer | None = connect()
     while container is not None:
         seen = playback.frames
         with container:
             recorded = bool(container.duration)
-            yield from playback.play(container, threads="AUTO" if recorded else "SLICE")  # FRAME would hold frames back
+            items = playback.play(container, threads="AUTO" if recorded else "SLICE")  # FRAME would hold frames back
+            yield from pace.keep(items) if pace and recorded else items
             over = _is_over(playback, container, endless)
         if over:
             break

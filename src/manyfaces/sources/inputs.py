@@ -54,6 +54,11 @@ def is_stream(name: str) -> bool:
     return match is not None
 
 
+def is_streaming(name: str) -> bool:
+    """Whether an input comes by itself, a camera or an address, beside all others. Recorded files take their turns."""
+    return camera_number(name) is not None or is_stream(name)
+
+
 def shown(name: str) -> str:
     """A name as sentences show it: on one line, and without the password of an address."""
     hidden = _PASSWORD.sub(r"\1:***@", name)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,36 +26,11 @@ UNKNOWN_INTERVAL = 0.04
 BROKEN_READS = 32
 """So many broken reads in a row and the rest of the file is given up."""
 
-LATE_SECONDS = 0.25
-"""How far a live frame may lag behind the others of its stream before it is dropped."""
-
 _DECLARES_LENGTH = ("mov", "matroska", "flv", "asf")
 """Containers that say how long they should be. Others (MPEG-TS) are measured, so a cut one looks whole."""
 
 Turn = tuple[bool, bool, bool]
 """Whether to swap rows and columns, then to mirror left-right, then top-bottom."""
-
-
-class Punctual:
-    """Says which frames of a live stream to drop because the reader falls behind.
-
-    A frame's lateness is the clock minus its own time; what counts is how much greater it is than the smallest seen.
-    That smallest rises slowly, so that a camera whose clock runs slower than ours is not dropped altogether after some
-    hours, and one frame a second is kept in any case.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._then = self._kept = clock()
-        self._least = float("inf")
-
-    def drops(self, seconds: float) -> bool:
-        now = self._clock()
-        self._least = min(now - seconds, self._least + 0.01 * (now - self._then))
-        self._then = now
-        late = now - seconds - self._least > LATE_SECONDS and now - self._kept < 1.0
-        self._kept = self._kept if late else now
-        return late
 
 
 class Timeline:
@@ -86,13 +60,12 @@ class Timeline:
 class Playback:
     """Plays the containers of one stream, one after the other, and knows what was lost on the way."""
 
-    def __init__(self, name: str, punctual: Punctual | None = None) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
         self.index = 0
         self.frames = 0
         self.fault = ""
         self.whole: bool | None = None
-        self._punctual = punctual
         self._timeline = Timeline()
         self._reformatter = VideoReformatter()
         self._broken = self._broken_before = 0
@@ -101,7 +74,7 @@ class Playback:
         self._heard = _Heard()
         self._gap: tuple[str, float] | None = None
 
-    def play(self, container: InputContainer, *, threads: str = "AUTO") -> Iterator[Frame | Unreadable]:
+    def play(self, container: InputContainer, *, threads: str = "AUTO") -> Generator[Frame | Unreadable, None, None]:
         """The container's frames. Afterwards `fault` says what stopped it, and `whole` whether all has come."""
         self.fault, self.whole = "", None
         stream = video_stream(container, self.name)
@@ -115,8 +88,7 @@ class Playback:
             seconds = self._timeline.at(own_time, interval)
             self.frames += 1
             self._own_time, self._broken_before = own_time, self._broken
-            if self._punctual is None or not self._punctual.drops(seconds):
-                yield self._item(frame, seconds)
+            yield self._item(frame, seconds)
             self.index += 1
 
     def resume(self) -> None:
@@ -235,9 +207,9 @@ class _Heard:
         return self.end - min(self.first, self.end) >= declared - tolerance
 
 
-def read_video(name: str, *, live: bool = False) -> Generator[Frame | Unreadable, None, None]:
+def read_video(name: str) -> Generator[Frame | Unreadable, None, None]:
     """A video file's frames; at the end one Unreadable if something was lost."""
-    playback = Playback(name, Punctual() if live else None)
+    playback = Playback(name)
     with open_video(name) as container:
         yield from playback.play(container)
     yield from playback.last_words()
