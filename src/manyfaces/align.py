@@ -30,19 +30,33 @@ def similarity_transforms(landmarks: Floats, template: Floats) -> Floats:
 
 
 def align(image: Pixels, landmarks: Floats, spec: InputSpec) -> Pixels:
-    """Cut every face of one picture as `spec` asks: (n, height, width, channels), RGB or grey.
+    """Cut every face of one picture as `spec` asks: (n, height, width, channels), RGB or grey."""
+    return Pyramid(image).align(landmarks, spec)
+
+
+class Pyramid:
+    """A picture and its halves, made as they are asked for, so that several heads share them.
 
     A face far larger than the crop is read from a picture shrunk by halves first; sampling it directly would skip
     pixels and look like noise to the network.
     """
-    matrices = similarity_transforms(landmarks, np.asarray(spec.template, np.float32))
-    crops = np.empty((len(matrices), spec.height, spec.width, spec.depth), np.uint8)
-    levels = _levels(matrices)
-    matrices = _at_levels(matrices, levels)
-    for level in range(int(levels.max(initial=0)) + 1):
-        image = _halved(image) if level else image
-        _cut(image, matrices, np.flatnonzero(levels == level), crops)
-    return crops
+
+    def __init__(self, image: Pixels) -> None:
+        self._levels = [image]
+
+    def align(self, landmarks: Floats, spec: InputSpec) -> Pixels:
+        matrices = similarity_transforms(landmarks, np.asarray(spec.template, np.float32))
+        crops = np.empty((len(matrices), spec.height, spec.width, spec.depth), np.uint8)
+        levels = _levels(matrices)
+        matrices = _at_levels(matrices, levels)
+        for level in np.unique(levels).tolist():
+            _cut(self._level(level), matrices, np.flatnonzero(levels == level), crops)
+        return crops
+
+    def _level(self, level: int) -> Pixels:
+        while len(self._levels) <= level:
+            self._levels.append(_halved(self._levels[-1]))
+        return self._levels[level]
 
 
 def _levels(matrices: Floats) -> Integers:
