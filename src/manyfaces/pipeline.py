@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from manyfaces.align import align
+from manyfaces.align import Pyramid
 from manyfaces.attention import EveryFace
 from manyfaces.quality import assess
 from manyfaces.rows import failed, frame_result
@@ -183,16 +183,18 @@ class Stream:
 
 def cut(faces: Faces, stages: Stages) -> Cuts:
     """Crop every face as the head whose turn it has asks, and judge what each view is worth."""
+    pyramid = Pyramid(faces.met.frame.image)
     return Cuts(
-        _views(faces, faces.turns.emotion, stages.emotion), _views(faces, faces.turns.identity, stages.identity)
+        _views(faces, pyramid, faces.turns.emotion, stages.emotion),
+        _views(faces, pyramid, faces.turns.identity, stages.identity),
     )
 
 
-def _views(faces: Faces, rows: Integers, head: Head[Reading] | None) -> Views:
+def _views(faces: Faces, pyramid: Pyramid, rows: Integers, head: Head[Reading] | None) -> Views:
     if head is None:
         return Views(Crops(np.empty((0, 0, 0, 0), np.uint8), np.empty(0, np.int64)), np.empty(0, np.float32))
     frame, tracks = faces.met.frame, faces.tracks[rows]
-    crops = align(frame.image, tracks.detections.landmarks, head.spec)
+    crops = pyramid.align(tracks.detections.landmarks, head.spec)
     weights = evidence_weights(assess(tracks.detections, crops, frame.width, frame.height))
     return Views(Crops(crops, tracks.ids), weights)
 
