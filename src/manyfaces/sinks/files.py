@@ -75,6 +75,13 @@ def refuse_input(path: Path, stream: str) -> None:
             raise OutputError(f"{path}: this is the input itself; write the annotated copy to another file or folder")
 
 
+def takes_its_turn(stream: str) -> bool:
+    """Whether a stream is a file: files follow one another, while cameras and addresses go on beside them."""
+    with suppress(OSError, ValueError):
+        return Path(stream).is_file()
+    return False
+
+
 def partial(path: Path) -> Path:
     """Where a file lies while it is being written; in the same folder, because only there renaming is one step."""
     return path.with_name(f".{path.name[:200]}.partial")

@@ -10,12 +10,14 @@ import cv2
 
 from manyfaces.draw import annotate
 from manyfaces.errors import OutputError, UsageError
-from manyfaces.sinks.files import refuse_folder, refuse_input, write_whole, writing
+from manyfaces.sinks.files import refuse_folder, refuse_input, takes_its_turn, write_whole, writing
 from manyfaces.sinks.video import AnnotatedVideo
 from manyfaces.types import Frame, FrameResult, Pixels, Unreadable
 
 PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 _QUALITY = 92
+MOST_FILMS = 16
+"""Films of one folder that are open at once; each has an encoder with some dozen frames in it."""
 
 
 class AnnotatedPicture:
@@ -52,14 +54,16 @@ class AnnotatedPicture:
 class AnnotatedFolder:
     """A folder with an annotated copy of every input: pictures in their own format, all else as .mp4.
 
-    Streams come one after another; one that comes back after another has begun goes on in a file of its own.
+    Files follow one another, so a film is finished when the next file begins; one that comes back goes on in a film of
+    its own. Cameras and addresses come mixed, and each has its film until the end.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._taken: set[str] = set()
-        self._video: AnnotatedVideo | None = None
-        self._stream = ""
+        self._films: dict[str, AnnotatedVideo] = {}
+        self._silent: set[str] = set()
+        self._turn = ""
 
     def __enter__(self) -> AnnotatedFolder:
         with writing(self._folder):
@@ -67,27 +71,39 @@ class AnnotatedFolder:
         return self
 
     def write(self, frame: Frame | Unreadable, result: FrameResult, /) -> None:
-        if frame.stream != self._stream:
-            self._close_video()
-            self._stream = frame.stream
+        if frame.stream != self._turn and frame.stream not in self._films and takes_its_turn(frame.stream):
+            self._finish(self._turn)
+            self._turn = frame.stream
         if isinstance(frame, Unreadable):
             return
         if _is_picture(frame.stream):
             path = self._free_path(frame.stream, _ending(frame.stream))
             write_picture(path, annotate(frame.image, result))
         else:
-            self._open_video(frame.stream).write(frame, result)
+            self._film(frame.stream).write(frame, result)
 
-    def _open_video(self, stream: str) -> AnnotatedVideo:
-        if self._video is None:
-            self._video = AnnotatedVideo(self._free_path(stream, ".mp4"))
-            self._video.__enter__()
-        return self._video
+    def _film(self, stream: str) -> AnnotatedVideo:
+        """The stream's film. They are kept in the order in which they were last written."""
+        film = self._films.pop(stream, None) or self._begun(stream)
+        self._films[stream] = film
+        return film
 
-    def _close_video(self, error: BaseException | None = None) -> None:
-        video, self._video = self._video, None
-        if video is not None:
-            video.__exit__(type(error) if error else None, error, None)
+    def _begun(self, stream: str) -> AnnotatedVideo:
+        """A new film. When there are very many, the one that has been silent for longest has probably ended."""
+        if stream in self._silent:
+            raise UsageError(
+                f"{self._folder}: more than {MOST_FILMS} streams at once cannot be drawn; annotate fewer of them"
+            )
+        if len(self._films) >= MOST_FILMS:
+            silent = next(iter(self._films))
+            self._silent.add(silent)
+            self._finish(silent)
+        return AnnotatedVideo(self._free_path(stream, ".mp4")).__enter__()
+
+    def _finish(self, stream: str, error: BaseException | None = None) -> None:
+        film = self._films.pop(stream, None)
+        if film is not None:
+            film.__exit__(type(error) if error else None, error, None)
 
     def _free_path(self, stream: str, ending: str) -> Path:
         """A name no other input of this run has got, and never the input itself."""
@@ -101,7 +117,15 @@ class AnnotatedFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
     ) -> None:
-        self._close_video(error)
+        """Finish all; what goes wrong in finishing is raised only where nothing else is on its way."""
+        failures: list[OutputError] = []
+        for stream in list(self._films):
+            try:
+                self._finish(stream, error)
+            except OutputError as failure:
+                failures.append(failure)
+        if failures and error is None:
+            raise failures[0]
 
 
 def file_names(stream: str, ending: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from manyfaces.draw import annotate
-from manyfaces.sinks.files import partial, refuse_device, write_whole, writing
+from manyfaces.sinks.files import partial, refuse_device, takes_its_turn, write_whole, writing
 from manyfaces.sinks.page import Shot, page
 from manyfaces.sinks.story import Story
 from manyfaces.types import Face, Frame, FrameResult, Pixels, Unreadable
@@ -23,6 +23,7 @@ _MOST_PICTURES = 60
 _LARGE, _SMALL = 1280, 480
 _FEW_PICTURES = 4
 _JPEG_QUALITY = 82
+_MOST_WAITING = 16
 
 
 class Report:
@@ -37,8 +38,8 @@ class Report:
         self._story = Story()
         self._pictures: list[Shot] = []
         self._key_frames = KeyFrames(_KEY_FRAMES)
-        self._previous: tuple[Frame, FrameResult] | None = None
-        self._stream = ""
+        self._first: dict[str, tuple[Frame, FrameResult]] = {}
+        self._films: set[str] = set()
 
     def __enter__(self) -> Report:
         with writing(self._path):
@@ -50,28 +51,34 @@ class Report:
         self._story.see(result)
         if isinstance(frame, Unreadable):
             return
-        if frame.stream != self._stream:
-            self._add_picture()
-            self._previous, self._stream = (frame, result), frame.stream
-            return
-        if self._previous is not None:
-            self._key_frames.offer(*self._previous)
-            self._previous = None
-        self._key_frames.offer(frame, result)
+        if frame.stream in self._films:
+            self._key_frames.offer(frame, result)
+        elif frame.stream in self._first:
+            self._films.add(frame.stream)
+            self._key_frames.offer(*self._first.pop(frame.stream))
+            self._key_frames.offer(frame, result)
+        else:
+            self._begin(frame, result)
 
-    def _add_picture(self) -> None:
-        """Only when the next stream begins is it known that the last one was a picture and no video's first frame."""
-        if self._previous is None:
-            return
+    def _begin(self, frame: Frame, result: FrameResult) -> None:
+        """Only when the next file begins is it known that the last one was a picture and no video's first frame; what
+        goes on beside others may keep its second frame waiting for longer."""
+        over = [stream for stream in self._first if takes_its_turn(stream)] if takes_its_turn(frame.stream) else []
+        for stream in over or list(self._first)[: 1 - _MOST_WAITING]:
+            self._add_picture(stream)
+        self._first[frame.stream] = frame, result
+
+    def _add_picture(self, stream: str) -> None:
+        seen = self._first.pop(stream)
         if len(self._pictures) < _MOST_PICTURES:
             size = _LARGE if len(self._pictures) < _FEW_PICTURES else _SMALL
-            self._pictures.append(shot(*self._previous, size))
-        self._previous = None
+            self._pictures.append(shot(*seen, size))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
     ) -> None:
-        self._add_picture()
+        for stream in list(self._first):
+            self._add_picture(stream)
         self._story.finish()
         made = {**self._made, "written": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")}
         if error is not None:

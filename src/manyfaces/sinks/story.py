@@ -18,6 +18,7 @@ _MOST_SEGMENTS = 300
 _MOST_TRACKS = 400
 _MOST_FAILURES = 50
 _FORGET_AFTER = 10.0
+_MOST_OPEN = 64
 
 
 @dataclass(slots=True)
@@ -87,6 +88,7 @@ class StreamStory:
 
     name: str
     frames: int = 0
+    reached: int = -1
     start: float = 0.0
     end: float = 0.0
     tracks: dict[int, Track] = field(default_factory=dict)
@@ -99,6 +101,7 @@ class StreamStory:
     def see(self, result: FrameResult) -> None:
         self.start = result.seconds if self.frames == 0 else min(self.start, result.seconds)
         self.end = max(self.end, result.seconds)
+        self.reached = result.index
         self.frames += 1
         for face in result.faces:
             if face.track not in self.tracks:
@@ -127,7 +130,7 @@ class Person:
 
 @dataclass(slots=True)
 class Story:
-    """All streams of one run. Pictures are only counted; of videos the timelines are kept."""
+    """All streams of one run, which may come mixed. Pictures are only counted; of videos the timelines are kept."""
 
     pictures: int = 0
     videos: list[StreamStory] = field(default_factory=list)
@@ -140,39 +143,45 @@ class Story:
     failures: list[tuple[str, str]] = field(default_factory=list)
     failed: int = 0
     compared: bool = False
-    _current: StreamStory | None = None
+    _open: dict[str, StreamStory] = field(default_factory=dict)
 
     def see(self, result: FrameResult) -> None:
         if result.error:
             self._fail(result)
             return
-        if self._current is None or self._current.name != result.stream:
-            self._close()
-            self._current = StreamStory(result.stream)
-        self._current.see(result)
+        self._story_of(result).see(result)
         self.frames += 1
         self.sightings += len(result.faces)
         self.emotions.update(face.emotion for face in result.faces if face.emotion is not None)
         self.compared = self.compared or any(face.similarity is not None for face in result.faces)
 
     def finish(self) -> None:
-        self._close()
+        for stream in list(self._open):
+            self._close(stream)
+
+    def _story_of(self, result: FrameResult) -> StreamStory:
+        """The stream's story so far, kept in the order in which streams were last seen; a new one where it begins anew.
+        When there are very many, the one that was seen longest ago is over."""
+        if result.stream in self._open and result.index <= self._open[result.stream].reached:
+            self._close(result.stream)
+        story = self._open.pop(result.stream, None) or StreamStory(result.stream)
+        if len(self._open) >= _MOST_OPEN:
+            self._close(next(iter(self._open)))
+        self._open[result.stream] = story
+        return story
 
     def _fail(self, result: FrameResult) -> None:
         self.failed += 1
         if len(self.failures) < _MOST_FAILURES:
             place = (
-                f"{result.stream}, frame {result.index}" if result.index or self._in(result.stream) else result.stream
+                f"{result.stream}, frame {result.index}"
+                if result.index or result.stream in self._open
+                else result.stream
             )
             self.failures.append((place, result.error))
 
-    def _in(self, stream: str) -> bool:
-        return self._current is not None and self._current.name == stream
-
-    def _close(self) -> None:
-        stream, self._current = self._current, None
-        if stream is None:
-            return
+    def _close(self, name: str) -> None:
+        stream = self._open.pop(name)
         for name in {track.name for track in stream.tracks.values()} - {""}:
             self._add_person(name, [track for track in stream.tracks.values() if track.name == name])
         nameless = sum(1 for track in stream.tracks.values() if not track.name) + stream.forgotten

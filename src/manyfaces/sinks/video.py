@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from manyfaces.draw import annotate
-from manyfaces.errors import OutputError
+from manyfaces.errors import OutputError, UsageError
 from manyfaces.sinks.files import cannot_write, refuse_folder, refuse_input, writing
 from manyfaces.types import Frame, FrameResult, Pixels, Unreadable
 
@@ -35,13 +35,16 @@ _LARGEST_SIDE = 4096  # H.264 decoders in hardware take no more
 
 
 class AnnotatedVideo:
-    """Every frame with its boxes. The first frame's size, made even, is the video's; others are fitted into it."""
+    """Every frame with its boxes. The first frame's size, made even, is the video's; others are fitted into it. Streams
+    may follow one another; of streams that come mixed one film would make no sense."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._container: Any = None
         self._stream: Any = None
         self._clock = _Clock()
+        self._stream_now = ""
+        self._reached: dict[str, int] = {}
         self._new = False
 
     def __enter__(self) -> AnnotatedVideo:
@@ -54,6 +57,7 @@ class AnnotatedVideo:
     def write(self, frame: Frame | Unreadable, result: FrameResult, /) -> None:
         if isinstance(frame, Unreadable):
             return
+        self._refuse_mixed(frame)
         picture = annotate(frame.image, result)
         try:
             if self._container is None:
@@ -64,6 +68,13 @@ class AnnotatedVideo:
         except av.error.FFmpegError as error:
             self._abandon()
             raise _cannot(self._path, error) from error
+
+    def _refuse_mixed(self, frame: Frame) -> None:
+        """A stream that goes on after another has begun; one that begins anew may."""
+        if frame.stream != self._stream_now and self._reached.get(frame.stream, frame.index) < frame.index:
+            raise UsageError(f"{self._path}: one film cannot show several streams at once; name a folder")
+        self._stream_now = frame.stream
+        self._reached[frame.stream] = frame.index
 
     def _open(self, width: int, height: int) -> None:
         self._container = av.open(str(self._path), "w", format="mp4", options={"movflags": _FLAGS})
