@@ -43,12 +43,16 @@ def analyze(
     ] = None,
     report: Annotated[Path | None, typer.Option(help="One self-contained page with key frames and timelines.")] = None,
     live: Annotated[
-        bool, typer.Option("--live", help="Keep up with a live source: late frames are dropped and counted.")
+        bool,
+        typer.Option(
+            "--live", help="Play files at their own pace, as cameras; late frames of all are dropped and counted."
+        ),
     ] = False,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop each input after so many frames.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
 ) -> None:
-    """Find, follow and read every face; write a row per frame."""
+    """Find, follow and read every face; write a row per frame. Files follow one another; cameras and streams run beside
+    them, all at once."""
     from manyfaces.api import look
 
     outcome, summary = Outcome(), Summary()
@@ -77,14 +81,17 @@ def _refuse_outputs(
         raise UsageError(f"{report}: a report is a page; give it a name that ends in .html")
     files = [*output, *([report] if report else []), *([annotate] if annotate and annotate.suffix else [])]
     refuse_clashes(files, [*names, options.gallery_path])
-    if annotate and not annotate.is_dir() and annotate.suffix.lower() in PICTURE_ENDINGS:
-        _refuse_one_picture_for_many(names, annotate)
+    if annotate and annotate.suffix and not annotate.is_dir():
+        _refuse_one_for_many(names, annotate)
 
 
-def _refuse_one_picture_for_many(names: Sequence[str], annotate: Path) -> None:
-    from manyfaces.sources import kind_of
+def _refuse_one_for_many(names: Sequence[str], annotate: Path) -> None:
+    from manyfaces.sources import is_streaming, kind_of
 
-    if len(names) > 1 or any(kind_of(name) != "picture" for name in names):
+    if annotate.suffix.lower() not in PICTURE_ENDINGS:
+        if len(names) > 1 and any(map(is_streaming, names)):
+            raise UsageError(f"{annotate}: cameras and streams run at once, too much for one film; give a folder")
+    elif len(names) > 1 or any(kind_of(name) != "picture" for name in names):
         raise UsageError(f"{annotate}: one picture cannot hold all of this; give a folder, or for a video a .mp4")
 
 
