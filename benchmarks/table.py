@@ -1,6 +1,6 @@
-"""The README's table of figures, from benchmarks/results/.
+"""The README's tables of figures, from benchmarks/results/.
 
-python benchmarks/table.py            (prints it; with --write puts it into the README)
+python benchmarks/table.py            (prints them; with --write puts them into the README)
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from typing import Any
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
-MARKS = re.compile(r"(<!-- figures: begin[^\n]*-->\n).*?(<!-- figures: end -->)", re.DOTALL)
+MARKS = {
+    name: re.compile(rf"(<!-- {name}: begin[^\n]*-->\n).*?(<!-- {name}: end -->)", re.DOTALL)
+    for name in ("figures", "speed")
+}
 
 
 def table() -> str:
@@ -74,13 +77,65 @@ def _clip(figures: dict[str, Any], clip: str) -> str:
     )
 
 
+# --- speed -----------------------------------------------------------------------------------------------------------
+
+
+def speed_table() -> str:
+    """What the picture shows as figures; nothing while nobody has measured it."""
+    place = HERE / "results" / "speed.json"
+    return speed(json.loads(place.read_text(encoding="utf-8"))) if place.exists() else ""
+
+
+def speed(figures: dict[str, Any]) -> str:
+    machine, versions = figures["machine"], figures["versions"]
+    faces = sorted({row["faces"] for row in figures["rows"]})
+    lines = "\n".join(_speed_line(figures["rows"], count) for count in faces)
+    return (
+        "![Frames a second and age of results against the number of faces](benchmarks/results/speed.png)\n\n"
+        "| faces | default budget: frames/s | live: age p50, p95 | every face: frames/s | wall, floor: ratio | "
+        "expressions only, every face: frames/s |\n|--:|--:|--:|--:|--:|--:|\n"
+        f"{lines}\n\n"
+        "Decoding is in all of it. *live*: milliseconds from the moment a camera of 25 pictures a second gives one to "
+        "its result. *floor*: decoding, detection and both heads, each alone at its best, shared by all cores. From "
+        f"the start of the program to the first result: {figures['startup_s']:.1f} s.\n\n"
+        f"By `{figures['command']}`, on {machine['processor']}, {machine['cores']} cores, "
+        f"{machine['memory_gb']:.0f} GB, Python {versions['python']}, OpenVINO {versions['openvino']}, "
+        f"{figures['date']}, commit {figures['commit']}.\n"
+    )
+
+
+def _speed_line(rows: list[dict[str, Any]], faces: int) -> str:
+    found = {(row["mode"], row["heads"]): row for row in rows if row["faces"] == faces}
+    budget, every = found.get(("budget", "both")), found.get(("every-face", "both"))
+    cells = [_fps(budget), _age(budget), _fps(every), _ratio(every), _fps(found.get(("every-face", "emotion")))]
+    return f"| {faces} | {' | '.join(cells)} |"
+
+
+def _fps(row: dict[str, Any] | None) -> str:
+    return "-" if row is None else f"{row['fps']:.1f}"
+
+
+def _age(row: dict[str, Any] | None) -> str:
+    """Dropped frames are told where there were any: an age says little without them."""
+    if row is None:
+        return "-"
+    dropped = f", {row['dropped'] / (row['dropped'] + row['live_frames']):.0%} dropped" if row["dropped"] else ""
+    return f"{row['p50_ms']:.0f}, {row['p95_ms']:.0f} ms{dropped}"
+
+
+def _ratio(row: dict[str, Any] | None) -> str:
+    return "-" if row is None else f"{row['wall_ms']:.1f}, {row['floor_ms']:.1f} ms: {row['floor_ratio']:.2f}"
+
+
 def written() -> str:
-    """The README with the table of now."""
+    """The README with the tables of now. A table whose marks are not there is left out."""
     text = README.read_text(encoding="utf-8")
-    return MARKS.sub(lambda marks: f"{marks[1]}{table()}{marks[2]}", text)
+    for name, made in (("figures", table()), ("speed", speed_table())):
+        text = MARKS[name].sub(lambda marks, made=made: f"{marks[1]}{made}{marks[2]}", text)  # type: ignore[misc]
+    return text
 
 
 if __name__ == "__main__":
     if "--write" in sys.argv:
         README.write_text(written(), encoding="utf-8")
-    print(table())
+    print(table(), speed_table(), sep="\n")

@@ -21,12 +21,12 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("sources", "sinks", "detect", "track", "heads", "gallery"),
     ("pipeline", "engine", "recognizer", "enrol", "portraits"),
     ("build",),
-    ("api", "evaluate", "cli", "server", "cluster"),
+    ("api", "evaluate", "bench", "cli", "server", "cluster"),
 )
 SIDE = {"train": {"types", "errors", "geometry", "card", "align", "train"}}
 """Beside the house: they meet it in a file, not in an import."""
 
-SAME_FLOOR = {("stages", "card"), ("smooth", "quality"), ("attention", "quality"), ("cli", "api"), ("cli", "evaluate"), ("evaluate", "api")}
+SAME_FLOOR = {("stages", "card"), ("smooth", "quality"), ("attention", "quality"), ("cli", "api"), ("cli", "evaluate"), ("cli", "bench"), ("evaluate", "api")}
 """The few imports between rooms of one floor: the protocols speak of the card, the commands open the doors."""
 
 ONLY_FROM_COMMANDS = {"train", "server", "cluster"}
