@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from manyfaces.build import build_enroller, build_stages, nobody
-from manyfaces.engine import Chain, Engine, Plan
+from manyfaces.build import build_engine, build_enroller, build_stages, nobody
+from manyfaces.engine import Chain, Engine
 from manyfaces.enrol import Choice, Enroller, Outcome, file_digest, import_folder
 from manyfaces.errors import EnrolmentRefused, GalleryError, InputError
 from manyfaces.gallery.calibrate import FALSE_ACCEPT_RATE, calibrate
@@ -63,8 +63,7 @@ def look(
     names: Sequence[str], options: Options, *, live: bool = False, max_frames: int | None = None
 ) -> Iterator[Seen]:
     """Like `analyze`, of inputs that are already expanded, with each frame beside its result."""
-    plan = Plan()
-    engine = Engine(build_stages(options, callers=plan.workers), plan)
+    engine = Engine(*build_engine(options))
     return engine.run_chains(chains(names, live, max_frames))
 
 
@@ -102,8 +101,7 @@ class Recognizer(FedEngine):
     """
 
     def __init__(self, options: Options | None = None, *, buffers: int = 3, pictures_per_second: float = 25.0) -> None:
-        plan = Plan()
-        stages = build_stages(options or Options(), callers=plan.workers)
+        stages, plan = build_engine(options or Options())
         super().__init__(stages, plan, buffers=buffers, pictures_per_second=pictures_per_second)
 
 

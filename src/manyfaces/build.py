@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from manyfaces.attention import Budget, Thrifty
 from manyfaces.detect.haar import HaarCascade
 from manyfaces.detect.yunet import Wanted, YuNet
+from manyfaces.engine import Plan
 from manyfaces.enrol import Enroller
 from manyfaces.errors import WeightsError
 from manyfaces.gallery.calibrate import calibrate
@@ -23,6 +25,7 @@ from manyfaces.heads.emotion import EmotionHead
 from manyfaces.heads.identity import IdentityHead
 from manyfaces.options import Options
 from manyfaces.pipeline import Stages, every_face
+from manyfaces.plans import UNTUNED, TunedPlan, kept, way_for
 from manyfaces.runtime import Network, Runtime, load_network
 from manyfaces.stages import Attention, Detector, Identifier
 from manyfaces.track.linker import AppearanceLinker
@@ -31,15 +34,31 @@ from manyfaces.types import Embeddings, Identities
 from manyfaces.weights import Weights, load
 
 
-def build_stages(options: Options, identify: Identifier | None = None, callers: int = 1) -> Stages:
-    """Everything a pipeline or, with as many `callers` as it has workers, an engine needs. `identify` stands in for the
-    gallery that the options name."""
+def build_engine(
+    options: Options, identify: Identifier | None = None, tuned: TunedPlan | None = None
+) -> tuple[Stages, Plan]:
+    """What an engine is made of: its stages and how it spends the processor, both as this machine was tuned."""
+    tuned = tuned or kept().plan
+    return build_stages(options, identify, tuned.spending.callers, tuned), engine_plan(tuned)
+
+
+def engine_plan(tuned: TunedPlan) -> Plan:
+    spending = tuned.spending
+    return Plan(workers=spending.workers, faces=spending.faces, pictures=spending.pictures)
+
+
+def build_stages(
+    options: Options, identify: Identifier | None = None, callers: int = 1, tuned: TunedPlan | None = None
+) -> Stages:
+    """Everything a pipeline needs, or, where `callers` threads may call a network at once, an engine. `identify` stands
+    in for the gallery that the options name, `tuned` for the plan that this user keeps of this machine."""
+    tuned = tuned or kept().plan
     return Stages(
-        detect=build_detector(options, callers),
+        detect=build_detector(options, callers, tuned),
         new_tracker=MotionTracker,
         new_linker=AppearanceLinker,
-        emotion=build_emotion_head(options, callers) if options.emotion else None,
-        identity=build_identity_head(options, callers) if options.identity else None,
+        emotion=build_emotion_head(options, callers, tuned) if options.emotion else None,
+        identity=build_identity_head(options, callers, tuned) if options.identity else None,
         identify=identify or build_identifier(options),
         new_attention=build_attention(options),
     )
@@ -52,29 +71,58 @@ def build_attention(options: Options) -> Callable[[int], Attention]:
     return partial(Thrifty, Budget(emotions=options.emotion_rate))
 
 
-def build_detector(options: Options, callers: int = 1) -> Detector:
+def build_detector(options: Options, callers: int = 1, tuned: TunedPlan | None = None) -> Detector:
     if options.detector == "haar":
         return HaarCascade(options.min_face, options.max_face)
     wanted = Wanted(options.threshold, options.min_face, options.max_face)
-    return YuNet(_network(load("yunet"), options, callers), wanted)
+    network, _ = _network(load("yunet"), options, callers, tuned)
+    return YuNet(network, wanted)
 
 
-def build_emotion_head(options: Options, callers: int = 1) -> EmotionHead:
+def build_emotion_head(options: Options, callers: int = 1, tuned: TunedPlan | None = None) -> EmotionHead:
     name = "emotion" if options.emotion_model == "default" else options.emotion_model
     weights = load(name)
     if weights.card.task != "emotion":
         raise WeightsError(f"{name}: this network does {weights.card.task}, not emotion; give an emotion network")
-    return EmotionHead(_network(weights, options, callers), weights.card)
+    network, batch = _network(weights, options, callers, tuned)
+    return EmotionHead(network, weights.card, batch)
 
 
-def build_identity_head(options: Options, callers: int = 1) -> IdentityHead:
+def build_identity_head(options: Options, callers: int = 1, tuned: TunedPlan | None = None) -> IdentityHead:
     weights = load("sface")
-    return IdentityHead(_network(weights, options, callers), weights.card.input, weights.card.identifier)
+    network, batch = _network(weights, options, callers, tuned)
+    return IdentityHead(network, weights.card.input, weights.card.identifier, batch)
 
 
-def _network(weights: Weights, options: Options, callers: int) -> Network:
-    runtime = Runtime(options.runtime, options.precision, options.threads, callers)
-    return load_network(weights.content, weights.card.input, runtime)
+def _network(weights: Weights, options: Options, callers: int, tuned: TunedPlan | None) -> tuple[Network, int]:
+    """The network in the way that was chosen or measured, and how many faces it takes at a time."""
+    tuned = tuned or kept().plan
+    way, twin = way_for(options, weights.card, tuned), None
+    if way.precision == "int8":
+        twin = quantised(weights)
+        if way.quantised and (twin is None or twin.card.identifier != way.quantised):
+            way = way_for(options, weights.card, UNTUNED)  # the twin that was measured is gone
+    runtime = Runtime(way.backend, way.precision, options.threads or tuned.spending.threads, callers)
+    return run_as(weights, twin, runtime), way.batch
+
+
+def run_as(weights: Weights, twin: Weights | None, runtime: Runtime) -> Network:
+    """The weights, or their int8 twin, ready to run; what goes in and what comes out is said by the one card."""
+    if runtime.precision != "int8":
+        return load_network(weights.content, weights.card.input, runtime)
+    if twin is None:
+        raise WeightsError(f"{twin_path(weights)}: there is no such quantised network; choose another precision")
+    return load_network(twin.content, weights.card.input, runtime)
+
+
+def quantised(weights: Weights) -> Weights | None:
+    """The int8 twin of a network: a file with a card of its own that lies beside it."""
+    path = twin_path(weights)
+    return load(path) if path.exists() else None
+
+
+def twin_path(weights: Weights) -> Path:
+    return weights.path.with_suffix(".int8.onnx")
 
 
 def build_identifier(options: Options) -> Identifier:

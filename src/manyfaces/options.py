@@ -38,9 +38,13 @@ class Options:
     emotion_rate: float = choice(8.0, "readings a second of each face's expression, unless every face is read")
     emotion_model: str = choice("default", "an emotion network of your own: its .onnx file, the card beside it")
     gallery: Path | None = choice(None, "the file with your people; without it the default gallery, if there is one")
-    runtime: str = choice("openvino", "openvino, or onnxruntime where it is installed")
-    precision: str = choice("auto", "auto: what the processor does fastest; f32: the same figures on every machine")
-    threads: int = choice(0, "threads of the networks; 0 lets the runtime choose")
+    runtime: str = choice("auto", "auto: as tuned, else openvino; openvino; onnxruntime where it is installed")
+    precision: str = choice(
+        "auto",
+        "auto: as tuned, else what the processor does fastest; f32: the same figures on every machine; int8: quantised "
+        "networks, where they lie beside the others",
+    )
+    threads: int = choice(0, "threads of the networks; 0: as tuned, else the runtime chooses")
 
     def __post_init__(self) -> None:
         if self.detector not in ("yunet", "haar"):

@@ -29,8 +29,11 @@ from manyfaces.errors import MissingExtra, UsageError, WeightsError
 from manyfaces.types import Floats, Pixels
 
 BACKENDS = ("openvino", "onnxruntime")
-PRECISIONS = ("auto", "f32")
+PRECISIONS = ("auto", "f32", "int8")
 MOST_THREADS = 1024
+
+BATCH = 16
+"""Crops of one call: beyond this a call gains no speed and only takes memory, unless tuning says otherwise."""
 
 OWN_AFTER, MOST_OWN = 8, 6
 """Calls with pictures of one shape after which it gets a network of its own, and how many are kept: compiling takes as
@@ -42,8 +45,9 @@ Outputs = Mapping[str, Floats]
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """How networks are run. `auto` precision lets OpenVINO use bf16 where the processor has it; `f32` gives the same
-    numbers on every machine. Zero threads means: as many as the library finds useful. `callers` threads may call one
-    network at the same time without waiting for each other, each with its share of the threads."""
+    numbers on every machine; `int8` runs a file that was quantised, as it is. Zero threads means: as many as the
+    library finds useful. `callers` threads may call one network at the same time without waiting for each other, each
+    with its share of the threads."""
 
     backend: str = "openvino"
     precision: str = "auto"
@@ -70,7 +74,9 @@ class Network(Protocol):
 def load_network(content: bytes, spec: InputSpec, runtime: Runtime) -> Network:
     """Make an ONNX model ready to run; the batch size, and where `spec` leaves it open the picture size, may vary."""
     try:
-        graph = prepared(onnx.load_from_string(content), spec)
+        model = onnx.load_from_string(content)
+        # Making the weights plain floats would undo what quantising did, so such a file has to come clean.
+        graph = model if runtime.precision == "int8" else prepared(model, spec)
         network: Network
         if runtime.backend == "onnxruntime":
             network = _OnnxRuntimeNetwork(with_relu_for_prelu(graph), spec, runtime)

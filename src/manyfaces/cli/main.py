@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from manyfaces.cli import analyze, bench, demo, evaluate, models, people, train
+from manyfaces.cli import analyze, demo, evaluate, models, people, train, tune
 from manyfaces.cli.outcome import DONE, INTERRUPTED, NOTHING_DONE, WRONG_USAGE, complain
 from manyfaces.errors import ManyfacesError, UsageError
 
@@ -28,8 +28,8 @@ app = typer.Typer(
 app.command("analyze")(analyze.analyze)
 app.command("identify")(people.identify)
 app.command("verify")(people.verify)
-app.command("bench")(bench.bench)
 app.command("doctor")(models.doctor)
+app.command("tune")(tune.tune)
 app.command("demo")(demo.demo)
 app.add_typer(people.app, name="people")
 app.add_typer(evaluate.app, name="evaluate")

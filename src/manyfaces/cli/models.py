@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 from collections.abc import Callable, Iterator
@@ -69,6 +68,7 @@ def doctor() -> None:
     findings = [
         *_machine(),
         _kernels(),
+        _tuning(),
         *(_looked_at(name, _check(name)) for name in _packaged()),
         *_extras(),
         _gallery(),
@@ -108,10 +108,12 @@ def _looked_at(name: str, look: Callable[[], str]) -> Finding:
 def _machine() -> Iterator[Finding]:
     import cv2
 
+    from manyfaces.plans import this_machine
     from manyfaces.runtime import installed_libraries
 
+    machine = this_machine()
     yield Finding("manyfaces", True, f"{metadata.version('manyfaces')} on Python {platform.python_version()}")
-    yield Finding("processor", True, f"{_processor()}, {len(os.sched_getaffinity(0))} cores for this process")
+    yield Finding("processor", True, f"{machine.processor}, {machine.cores} cores for this process")
     for library, version in installed_libraries().items():
         yield Finding(library, True, version)
     text = "draws every script" if hasattr(cv2, "FontFace") else "draws names without accents; version 5 draws them all"
@@ -132,12 +134,20 @@ def _kernels() -> Finding:
     return Finding("kernels", True, f"not compiled, so slow in a crowd: {', '.join(slow.values())}; {mend}")
 
 
-def _processor() -> str:
-    try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
-            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+def _tuning() -> Finding:
+    """A plan that cannot be used is passed over, so all is well; but it is said."""
+    from manyfaces.plans import TAKES, kept
+
+    found = kept()
+    if found.warning:
+        return Finding("tuning", True, found.warning)
+    if not found.is_tuned:
+        return Finding("tuning", True, f"not tuned: run  manyfaces tune, about {TAKES} seconds")
+    plan, spending = found.plan, found.plan.spending
+    ways = [f"{task} {way.backend} {way.precision}, {way.batch} at once" for task, way in plan.ways.items()]
+    cores = f"workers {spending.workers}, callers {spending.callers}, threads {spending.threads or 'usual'}"
+    told = "; ".join([*(ways or ["networks as untuned"]), cores])
+    return Finding("tuning", True, f"{plan.made[:10]}: {told}; {plan.speedup:.2f} times as fast as untuned")
 
 
 def _extras() -> Iterator[Finding]:
