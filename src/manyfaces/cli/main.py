@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from manyfaces.cli import analyze, demo, evaluate, models, people, train, tune
+from manyfaces.cli import analyze, bench, demo, evaluate, models, people, train, tune
 from manyfaces.cli.outcome import DONE, INTERRUPTED, NOTHING_DONE, WRONG_USAGE, complain
 from manyfaces.errors import ManyfacesError, UsageError
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.command("analyze")(analyze.analyze)
 app.command("identify")(people.identify)
 app.command("verify")(people.verify)
+app.command("bench")(bench.bench)
 app.command("doctor")(models.doctor)
 app.command("tune")(tune.tune)
 app.command("demo")(demo.demo)
