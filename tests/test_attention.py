@@ -411,7 +411,8 @@ def restive(seed: int) -> Says:
 
 def decisions(lag: int, waits: Sequence[int], step: int, seed: int) -> list[tuple[Look, list[int], list[int]]]:
     """What is decided where news of the n-th frame comes `waits[n]` frames later, as far as the lag allows."""
-    attention, decided, under_way = Thrifty(lag=lag), [], []
+    attention, decided = Thrifty(lag=lag), []
+    under_way: list[tuple[int, News]] = []
     for number, wait in enumerate(waits):
         frame, tracks = Frame(GREY, number * step, number / 20, "film"), standing(range(12))
         look = attention.look(frame)

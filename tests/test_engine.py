@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count, groupby, islice
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from manyfaces.attention import Budget, Thrifty
 from manyfaces.card import InputSpec
 from manyfaces.engine import Chain, Engine, Plan
 from manyfaces.pipeline import Pipeline, Seen, Stages
@@ -29,7 +31,7 @@ from manyfaces.types import (
     Pixels,
     Unreadable,
 )
-from threads import DEADLINE, CountingTracker, KeepingLinker, Trouble, bounded
+from threads import DEADLINE, CountingTracker, KeepingLinker, SteadyTracker, Trouble, bounded
 
 # --- stages that can be reckoned by hand -----------------------------------------------------------------------------
 
@@ -179,6 +181,82 @@ def test_faces_of_several_frames_share_a_call() -> None:
     list(Engine(stages, Plan(workers=1, faces=8, wait=60, ahead=4)).run(clip([2] * 12)))
     assert isinstance(stages.identity, FakeHead)
     assert stages.identity.batches == [8, 8, 8]
+
+
+# --- under a budget --------------------------------------------------------------------------------------------------
+
+
+def one_scene(frames: Sequence[Frame]) -> list[Frame]:
+    """The same pictures with so little contrast that one shows the scene of the next."""
+    return [replace(one, image=_faint(one.image)) for one in frames]
+
+
+def _faint(image: Pixels) -> Pixels:
+    faint = image // 16 + np.uint8(90)
+    faint[0, 0, 0] = image[0, 0, 0]
+    return faint
+
+
+def thrifty(**changed: Any) -> Stages:
+    return fakes(new_tracker=SteadyTracker, new_attention=partial(Thrifty, Budget()), **changed)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("batch", [1, 8, 32])
+@bounded
+def test_rows_under_a_budget_equal_the_plain_pipelines(workers: int, batch: int) -> None:
+    plan, frames = Plan(workers, faces=batch), one_scene(clip([20] * 60 + [0, 3, 70] * 10))
+    got = rows(Engine(thrifty(), plan).run(frames))
+    assert got == rows(Pipeline(thrifty(), plan.ahead).run(frames))
+    read = sum(row.timing.emotions for row in got)
+    assert 0 < read < sum(len(row.faces) for row in got), "something was spared"
+    assert {row.timing.detected for row in got} == {True, False}
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    faces=st.lists(st.sampled_from([0, 1, 2, 9, 40]), min_size=20, max_size=50),
+    step=st.integers(1, 6),
+    torn=st.sets(st.integers(0, 30), max_size=4),
+    workers=st.integers(1, 4),
+    ahead=st.integers(1, 9),
+)
+@bounded
+def test_rows_under_a_budget_equal_whatever_is_missing(
+    faces: list[int], step: int, torn: set[int], workers: int, ahead: int
+) -> None:
+    """Frames that cannot be read, and indices with gaps, as from somebody who takes every fifth frame of a film."""
+    pictures = one_scene([frame(index * step, number) for index, number in enumerate(faces)])
+    frames = [Unreadable("clip", one.index, 0.0, "torn") if at in torn else one for at, one in enumerate(pictures)]
+    plan = Plan(workers, faces=8, ahead=ahead)
+    assert rows(Engine(thrifty(), plan).run(frames)) == rows(Pipeline(thrifty(), ahead).run(frames))
+
+
+@bounded
+def test_a_chain_and_many_streams_keep_to_their_budgets_apart() -> None:
+    clips = [one_scene(clip([number, 40] * 10, f"film {number}")) for number in range(4)]
+    alone = [row for frames in clips for row in rows(Pipeline(thrifty(), Plan().ahead).run(frames))]
+    assert rows(Engine(thrifty()).run_chains([Chain(clips)])) == alone
+    mixed = rows(Engine(thrifty()).run_many(clips))
+    assert sorted(mixed, key=lambda row: (row.stream, row.index)) == alone
+
+
+class FailingAttention(Thrifty):
+    """Raises when it is asked, or told, about one frame."""
+
+    def __init__(self, where: str, position: int, lag: int) -> None:
+        super().__init__(Budget(), lag)
+        setattr(self, where, failing_on(position, getattr(self, where)))
+
+
+@pytest.mark.parametrize("position", [0, 5, 19])
+@pytest.mark.parametrize("where", ["look", "turns", "learn"])
+@bounded
+def test_an_error_of_the_attention_is_raised_once_in_its_place(where: str, position: int) -> None:
+    stages = thrifty()
+    stages = replace(stages, new_attention=partial(FailingAttention, where, position))
+    assert until_trouble(Engine(stages).run(one_scene(clip([3] * 20)))) == list(range(position))
+    assert until_trouble(Pipeline(stages).run(one_scene(clip([3] * 20)))) == list(range(position))
 
 
 # --- several streams -------------------------------------------------------------------------------------------------
@@ -428,6 +506,20 @@ def test_rows_equal_the_plain_pipelines_with_real_networks(
     assert [len(row.faces) for row in plain_rows] == [3] * len(walk)
     assert [row.index for row in fast] == [row.index for row in plain_rows]
     for one, other in zip(fast, plain_rows, strict=True):
+        assert list(map(_words, one.faces)) == list(map(_words, other.faces))
+        np.testing.assert_allclose(numbers(one), numbers(other), atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("plan", [Plan(1, faces=1, ahead=2), Plan(2, faces=8), Plan(4, faces=32, ahead=5)], ids=str)
+@bounded
+def test_rows_under_a_budget_equal_the_plain_pipelines_with_real_networks(
+    real_stages: Stages, walk: list[Frame], plan: Plan
+) -> None:
+    stages = replace(real_stages, new_attention=partial(Thrifty, Budget(detections=10, emotions=5)))
+    fast, plain = rows(Engine(stages, plan).run(walk)), rows(Pipeline(stages, plan.ahead).run(walk))
+    assert [row.timing for row in fast] == [row.timing for row in plain]
+    assert {row.timing.detected for row in plain} == {True, False}
+    for one, other in zip(fast, plain, strict=True):
         assert list(map(_words, one.faces)) == list(map(_words, other.faces))
         np.testing.assert_allclose(numbers(one), numbers(other), atol=TOLERANCE)
 

@@ -57,6 +57,25 @@ class CountingTracker:
         return Tracks(detections, ids, np.ones(len(detections), np.int64))
 
 
+class SteadyTracker:
+    """The face in each place of the row is always the same one. Where nobody looks, all are carried on to the right."""
+
+    def __init__(self) -> None:
+        self._last, self._seconds = Detections.empty(), 0.0
+
+    def update(self, detections: Detections, seconds: float, /) -> Tracks:
+        self._last, self._seconds = detections, seconds
+        return self._numbered(detections)
+
+    def predict(self, seconds: float, /) -> Tracks:
+        right = np.float32(seconds - self._seconds)
+        last = self._last
+        return self._numbered(Detections(last.boxes + right, last.scores, last.landmarks + right))
+
+    def _numbered(self, detections: Detections) -> Tracks:
+        return Tracks(detections, np.arange(len(detections)), np.ones(len(detections), np.int64))
+
+
 class KeepingLinker:
     def update(self, tracks: Tracks, embeddings: Embeddings, seconds: float, /) -> Tracks:
         assert len(tracks) == len(embeddings)
