@@ -50,6 +50,12 @@ OURS = (
     ("manyfaces, budget", "both", ("--mode", "budget")),
     ("manyfaces, every-face", "emotion", ("--mode", "every-face")),
     ("manyfaces, every-face, mini-XCEPTION", "emotion", ("--mode", "every-face", "--same-size")),
+    ("manyfaces, every-face, from 16 pixels", "emotion", ("--mode", "every-face", "--min-face", "16")),
+    (
+        "manyfaces, every-face, mini-XCEPTION, from 16 pixels",
+        "emotion",
+        ("--mode", "every-face", "--same-size", "--min-face", "16"),
+    ),
 )
 
 
