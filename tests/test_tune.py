@@ -23,7 +23,7 @@ from manyfaces.errors import OutputError, UsageError, WeightsError
 from manyfaces.options import Options
 from manyfaces.plans import UNTUNED, Row, Spending, TunedPlan, Way, keep, kept, plan_path, this_machine, way_for
 from manyfaces.runtime import Network, Outputs, Runtime, load_network, prepared
-from manyfaces.types import Crops, Detections, Pixels
+from manyfaces.types import Crops, Detections, Frame, Pixels
 from manyfaces.weights import Weights, find, load
 
 CARD = find("emotion")[0]
@@ -138,6 +138,15 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     assert kept().plan is UNTUNED
     with pytest.raises(OutputError, match="cannot be kept"):
         keep(PLAN, this_machine())
+
+
+def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("no home directory")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", nowhere)
+    assert "manyfaces" in plan_path(this_machine()).parts
 
 
 def test_forgetting() -> None:
@@ -340,6 +349,35 @@ def test_what_is_untuned_in_all_is_no_candidate() -> None:
     assert UNTUNED not in tune.candidates(same, several)
     assert all(plan.ways == {} for plan in tune.candidates(same, several))
     assert TunedPlan(other) in tune.candidates(other, several)
+
+
+@pytest.mark.parametrize(
+    ("last", "usual_is_right", "tuned", "speedup"),
+    [
+        (0.8, True, True, 1.25),
+        (1.0, True, False, 1.0),  # its lead was luck
+        (1.25, False, True, 0.8),  # slower, but the untuned networks say something else
+    ],
+)
+def test_what_was_chosen_meets_untuned_once_more(
+    monkeypatch: pytest.MonkeyPatch, last: float, usual_is_right: bool, tuned: bool, speedup: float
+) -> None:
+    """Figures as if they had been measured: the second of the divisions wins, then nothing does, then the last figure
+    decides."""
+    figures = iter([[1.0, 0.9, 0.5, 0.8, 0.9], [1.0] * 4, [1.0, last]])
+
+    def measured(works: list[dict[str, Any]], *_: object) -> list[dict[str, list[float]]]:
+        return [{name: [time] for name in one} for one, time in zip(works, next(figures), strict=True)]
+
+    monkeypatch.setattr(tune, "interleaved", measured)
+    monkeypatch.setattr(tune, "build_stages", lambda *_: None)
+    monkeypatch.setattr(tune, "usable_cores", lambda: 2)
+    clips = [[Frame(np.zeros((size, 8, 3), np.uint8), 0, 0.0, "x")] for size in (720, 1080)]
+    plan, rows = tune.tune_engine({}, clips, replace(tune.QUICK, warm_up=0, divisions=9), lambda: None, usual_is_right)
+    assert (plan.spending == tune.divisions(2)[2]) is tuned
+    assert (plan == UNTUNED) is not tuned
+    assert plan.speedup == pytest.approx(speedup)
+    assert [one.part for one in rows if one.chosen] == ["engine", "engine, at once", "tuned"]
 
 
 # --- is it the same answer? ------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import platform
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
@@ -140,7 +141,7 @@ def _processor() -> tuple[str, str]:
     """The first processor's name, and a short digest of the instructions it has."""
     said: dict[str, str] = {}
     try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
+        with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as lines:
             for line in iter(lines.readline, "\n"):
                 name, _, value = line.partition(":")
                 said[name.strip()] = value.strip()
@@ -156,7 +157,15 @@ def _processor() -> tuple[str, str]:
 
 
 def plans_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "manyfaces" / "plans"
+    return Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache") / "manyfaces" / "plans"
+
+
+def _home() -> Path:
+    """A user without a home, as in some containers, keeps plans for as long as temporary files last."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path(tempfile.gettempdir())
 
 
 def plan_path(machine: Machine) -> Path:
