@@ -1,8 +1,8 @@
 """manyfaces in the same shape as the peers: `mf.analyze` on the clip, over and over.
 
 `--mode every-face` is what the peers do, every face through the heads in every frame. `--mode budget` is the default of
-the product. `--same-size` swaps our emotion network for the mini-XCEPTION that the peers have. `--min-face 16` looks for
-faces in half the picture's width and height, as closely as the quickest peers do.
+the product. `--same-size` swaps our emotion network for the mini-XCEPTION that the peers have. `--min-face 16` looks
+for faces in half the picture's width and height, as closely as the quickest peers do.
 """
 
 from __future__ import annotations
