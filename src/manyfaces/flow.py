@@ -448,6 +448,7 @@ def _renew(items: Iterable[Item], target: Channel[Item], expendable: Callable[[I
     with _passing_on(None, target):
         for item in items:
             target.renew(item, expendable)
+            time.sleep(0)  # gives way: a source that never waits would keep the lock from whoever wants to take
         target.end()
 
 
