@@ -1,6 +1,6 @@
 """Does the engine say what the plain pipeline says? Every clip, every plan, every row.
 
-    python benchmarks/equality.py ../shared/data                     (an hour; writes results/equality.json)
+    python benchmarks/equality.py ../shared/data                     (twenty minutes; writes results/equality.json)
     python benchmarks/equality.py ../shared/data --clips grid-16     (only this one; what was there of others stays)
 
 With every face in every frame, and with the default budget, where the pipeline hears of what it read as late as an

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -25,6 +26,7 @@ def circumstances(command: str) -> dict[str, Any]:
         "commit": commit(),
         "date": date.today().isoformat(),
         "command": command,
+        "load_before": _load(),
         "kernels": f"interpreted: {', '.join(interpreted())}" if interpreted() else "compiled",
     }
 
@@ -36,6 +38,11 @@ def machine() -> dict[str, Any]:
         "memory_gb": _memory_gb(),
         "system": platform.system(),
     }
+
+
+def _load() -> float | None:
+    """How many programs wanted a core in the last minute. Figures of a busy machine say little."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def versions() -> dict[str, str]:

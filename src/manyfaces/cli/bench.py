@@ -171,7 +171,7 @@ def _notes(figures: dict[str, Any]) -> list[str]:
     machine, versions = figures["machine"], figures["versions"]
     return [
         "frames/s, wall: as fast as it goes, decoding included, in whole passes after a first that is not counted.",
-        "age: milliseconds of a picture from a camera of 25 a second to its result, decoding included; dropped: of it.",
+        "age: milliseconds from a camera of 25 frames a second to the result, decoding included; dropped: its frames.",
         "busy: the same from decoding on, as fast as it goes. floor: decoding, detection and heads alone, by cores.",
         f"start to the first result of one picture: {figures['startup_s']:.2f} s",
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB; Python {versions['python']}, "
