@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manyfaces.flow import Batching, Cancelled, Channel, Flow, Gate
+from manyfaces.flow import UNBOUNDED, Batching, Cancelled, Channel, Flow, Gate
 from threads import DEADLINE, Trouble, bounded
 
 
@@ -427,6 +427,117 @@ def test_a_gate_refuses_when_patience_ends_and_opens_again() -> None:
     gate.cancel()
     with pytest.raises(Cancelled):
         gate.enter()
+
+
+# --- the newest item -------------------------------------------------------------------------------------------------
+
+
+def is_even(number: int) -> bool:
+    return number % 2 == 0
+
+
+@bounded
+def test_the_newest_takes_the_place_of_what_nobody_took() -> None:
+    channel: Channel[int] = Channel(UNBOUNDED)
+    for number in (2, 4, 6):
+        channel.renew(number, is_even)
+    assert channel.take() == [6]
+    channel.renew(8, is_even)
+    channel.end()
+    assert list(channel) == [8]
+
+
+@given(st.lists(st.one_of(st.integers(0, 9), st.none()), max_size=60))
+def test_what_is_needed_is_never_passed_over_and_the_order_is_kept(doings: list[int | None]) -> None:
+    """A number is renewed, counted so that all differ; None takes. Even ones are expendable."""
+    channel: Channel[int] = Channel(UNBOUNDED)
+    written, taken = [], []
+    for position, doing in enumerate(doings):
+        if doing is None:
+            taken += channel.take(timeout=0) if len(channel) else []
+        else:
+            written.append(10 * position + doing)
+            channel.renew(written[-1], is_even)
+    channel.end()
+    taken += list(channel)
+    assert taken == sorted(taken)
+    assert set(taken) <= set(written)
+    assert [number for number in taken if not is_even(number)] == [one for one in written if not is_even(one)]
+    evens = [number for number in written if is_even(number)]
+    assert taken[-1:] == written[-1:] or not is_even(written[-1])
+    assert evens[-1:] == [number for number in taken if is_even(number)][-1:]
+
+
+@bounded
+def test_a_source_that_cannot_wait_is_read_to_its_end_though_nobody_takes() -> None:
+    read = threading.Event()
+
+    def numbers() -> Iterator[int]:
+        yield from range(0, 1000, 2)
+        read.set()
+
+    with Flow() as flow:
+        channel = flow.newest(numbers(), is_even)
+        assert read.wait(DEADLINE)
+        assert list(channel) == [998]
+
+
+@pytest.mark.parametrize("position", [0, 1, 5, 9])
+@bounded
+def test_an_error_of_such_a_source_comes_once_after_its_newest_item(position: int) -> None:
+    def numbers() -> Iterator[int]:
+        with Flow() as flow:
+            yield from flow.newest(failing_at(position, 9), lambda _: False)
+
+    got, errors = collected(numbers())
+    assert got == list(range(position))
+    assert len(errors) == 1
+
+
+@bounded
+def test_an_error_is_no_expendable_item() -> None:
+    channel: Channel[int] = Channel(UNBOUNDED)
+    channel.renew(2, is_even)
+    channel.fail(Trouble())
+    channel.renew(4, is_even)
+    with pytest.raises(Trouble):
+        channel.take()
+    with pytest.raises(Cancelled):
+        channel.renew(6, is_even)
+
+
+@bounded
+def test_leaving_the_block_ends_a_source_that_cannot_wait() -> None:
+    with Flow() as flow:
+        channel = flow.newest(itertools.count(), is_even)
+        channel.take()
+    with pytest.raises(Cancelled):
+        channel.take()
+
+
+@bounded
+def test_who_waits_for_something_else_is_woken_when_the_block_is_left() -> None:
+    woken = threading.Event()
+
+    def waiting() -> Iterator[int]:
+        yield 0
+        assert woken.wait(DEADLINE)
+
+    with Flow() as flow:
+        flow.waking(woken.set)
+        channel = flow.newest(waiting(), is_even)
+        assert channel.take() == [0]
+        assert not woken.is_set()
+    assert woken.is_set()
+
+
+@bounded
+def test_who_comes_too_late_is_woken_at_once() -> None:
+    woken = threading.Event()
+    with Flow() as flow:
+        flow.cancel()
+        flow.waking(woken.set)
+        assert woken.is_set()
 
 
 # --- leaving the program ---------------------------------------------------------------------------------------------

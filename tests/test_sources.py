@@ -11,6 +11,7 @@ import weakref
 import zlib
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -25,8 +26,8 @@ from PIL import Image
 
 from manyfaces import sources
 from manyfaces.errors import InputError, UsageError
-from manyfaces.sources import expand, frame_count, kind_of, open_source, read_picture
-from manyfaces.sources.video import LATE_SECONDS, Punctual, Timeline, turned
+from manyfaces.sources import Patience, expand, frame_count, kind_of, open_source, read_picture
+from manyfaces.sources.video import Timeline, turned
 from manyfaces.types import Frame, Pixels, Unreadable
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -489,26 +490,60 @@ def _read_so_far(path: Path) -> int:
     return int(first_line.removeprefix("pos:"))
 
 
-def test_live_drops_what_comes_late_but_never_for_long() -> None:
-    now = 0.0
-    punctual = Punctual(lambda: now)
-    assert not any(punctual.drops(number / 25) for number in range(5)), "early is not late"
-    now = LATE_SECONDS + 0.2
-    dropped = [punctual.drops(number / 25) for number in range(5, 20)]
-    assert dropped[0]
-    assert dropped == sorted(dropped, reverse=True), "and once it has caught up it drops no more"
-    kept = 0
-    for number in range(20, 120):  # a reader ten times too slow
-        now += 0.4
-        kept += not punctual.drops(number / 25)
-    assert kept >= 30
+# Recordings at their own pace
 
 
-def test_live_leaves_gaps_in_the_index(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "film.mp4", greys(20))
-    indices = [item.index for item in open_source(str(path), live=True)]
-    assert indices[0] == 0
-    assert indices == sorted(set(indices))
+@dataclass
+class Clockwork:
+    """A clock that only runs while somebody sleeps, or works for so long on each frame."""
+
+    now: float = 100.0
+    slept: list[float] = field(default_factory=list)
+    sleeps_until: float = float("inf")
+
+    def sleep(self, seconds: float) -> bool:
+        self.slept.append(seconds)
+        self.now += seconds
+        return self.now > self.sleeps_until
+
+    def patience(self) -> Patience:
+        return Patience(sleep=self.sleep, clock=lambda: self.now)
+
+
+def test_a_recording_played_live_comes_at_its_own_pace(tmp_path: Path) -> None:
+    path, clock = write_video(tmp_path / "film.mp4", greys(10)), Clockwork()
+    came = [(item.seconds, clock.now) for item in open_source(str(path), live=True, patience=clock.patience())]
+    assert [now - 100 for _, now in came] == pytest.approx([seconds for seconds, _ in came])
+    assert len(clock.slept) == 9
+
+
+def test_a_recording_that_is_read_too_slowly_is_not_waited_for_and_loses_nothing(tmp_path: Path) -> None:
+    path, clock = write_video(tmp_path / "film.mp4", greys(10)), Clockwork()
+    indices = []
+    for item in open_source(str(path), live=True, patience=clock.patience()):
+        indices.append(item.index)
+        clock.now += 0.3 if item.index == 2 else 0.0
+    assert indices == list(range(10))
+    assert sum(clock.slept) == pytest.approx(0.08), "three frames' time was slept, and the rest was late"
+
+
+def test_a_reader_who_has_gone_is_not_played_to(tmp_path: Path) -> None:
+    path, clock = write_video(tmp_path / "film.mp4", greys(10)), Clockwork(sleeps_until=100.15)
+    items = list(open_source(str(path), live=True, patience=clock.patience()))
+    assert [item.index for item in items] == [0, 1, 2, 3]
+
+
+def test_nobody_waits_for_a_recording_that_is_only_read(tmp_path: Path) -> None:
+    path, clock = write_video(tmp_path / "film.mp4", greys(10)), Clockwork()
+    assert len(list(open_source(str(path), patience=clock.patience()))) == 10
+    assert clock.slept == []
+
+
+def test_a_picture_has_no_pace(tmp_path: Path) -> None:
+    clock = Clockwork()
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    assert len(list(open_source(str(tmp_path / "a.png"), live=True, patience=clock.patience()))) == 1
+    assert clock.slept == []
 
 
 # Names

@@ -264,7 +264,7 @@ test_picture.__test__ = False  # type: ignore[attr-defined]
 
 
 def test_a_device_that_never_ends_is_read_as_it_comes() -> None:
-    items = read_live("0", test_picture(1e6), live=False, endless=True, patience=Waits().patience())
+    items = read_live("0", test_picture(1e6), endless=True, patience=Waits().patience())
     with closing(items):
         seen = [next(items) for _ in range(50)]
     assert [(item.stream, item.index) for item in seen] == [("0", number) for number in range(50)]
@@ -280,7 +280,7 @@ def test_a_camera_that_is_unplugged_and_plugged_in_again() -> None:
             raise InputError("camera 0: there is none")
         return test_picture(seconds)()
 
-    items = list(read_live("0", connect, live=True, endless=True, patience=waits.patience()))
+    items = list(read_live("0", connect, endless=True, patience=waits.patience()))
     assert [isinstance(item, Frame) for item in items] == [True] * 5 + [False] + [True] * 5 + [False]
     assert isinstance(items[5], Unreadable)
     assert "1.5 seconds are missing" in items[5].reason
@@ -288,16 +288,38 @@ def test_a_camera_that_is_unplugged_and_plugged_in_again() -> None:
     assert next(connections, "none left") == "none left"
 
 
-def test_a_slow_reader_of_a_live_stream_skips_frames_and_can_count_them() -> None:
+def test_a_slow_reader_gets_every_frame_of_a_camera() -> None:
+    """Who is to be passed over is for the reader to say, at one place only."""
     waits = Waits()
-    items = read_live("0", test_picture(3), live=True, endless=False, patience=waits.patience())
     indices = []
-    for item in items:
+    for item in read_live("0", test_picture(3), endless=False, patience=waits.patience()):
         indices.append(item.index)
         waits.now += 0.4  # four times as long as a frame
-    assert len(indices) < 30
-    assert indices == sorted(set(indices))
-    assert any(np.diff(indices) > 1)
+    assert indices == list(range(30))
+
+
+def test_a_recording_over_http_that_is_played_live_has_its_own_pace_across_breaks() -> None:
+    content, waits = film(50, "mp4"), Waits()
+    with served(Plan(content, [len(content) // 2, WHOLE])) as address:
+        came = [(item, waits.now) for item in open_source(address, live=True, patience=waits.patience())]
+    assert [brightness(item) for item, _ in came] == list(range(50))
+    assert all(now >= item.seconds - 0.001 for item, now in came)
+    assert came[-1][1] == pytest.approx(came[-1][0].seconds, abs=0.001), "it has caught up after the break"
+
+
+def test_a_stream_that_is_away_is_given_up_when_nobody_reads_it_any_more() -> None:
+    told: list[float] = []
+
+    def told_to_stop(seconds: float) -> bool:
+        told.append(seconds)
+        return True
+
+    patience = replace(Waits().patience(), sleep=told_to_stop)
+    with served(Plan(film(10, "mpegts"), [WHOLE], ranges=False, lengths=False)) as address:
+        *items, last = open_source(address, live=True, patience=patience)
+    assert len(items) == 10
+    assert isinstance(last, Unreadable)
+    assert told == [0.5]
 
 
 @pytest.mark.parametrize("frames_to_read", [0, 3])
@@ -309,7 +331,7 @@ def test_nothing_of_a_broken_stream_stays_open(tmp_path: Path, frames_to_read: i
         opened.append(av.open(str(tmp_path / "cut.ts")))
         return opened[-1]
 
-    items = read_live("0", connect, live=False, endless=True, patience=Waits().patience())
+    items = read_live("0", connect, endless=True, patience=Waits().patience())
     for _ in range(frames_to_read):
         next(items)
     items.close()
