@@ -330,9 +330,20 @@ def test_every_round_runs_everything_and_every_other_one_backwards() -> None:
     assert len(steps) == 9
 
 
-def test_a_slow_machine_gets_fewer_rounds() -> None:
-    took = tune.interleaved([{"a": lambda: None}], tune.Scope(rounds=50, seconds=0), lambda: None)
-    assert len(took[0]["a"]) == 3
+@pytest.mark.parametrize(
+    ("scope", "rounds"),
+    [
+        (tune.Scope(rounds=50, seconds=0), 3),  # a slow machine
+        (tune.Scope(rounds=5, seconds=1e9, least_seconds=0), 5),
+        (tune.Scope(rounds=5, seconds=1e9, least_seconds=1e9), tune.MOST_ROUNDS),  # so quick that more costs nothing
+        (tune.QUICK, 1),
+    ],
+)
+def test_how_many_rounds(scope: tune.Scope, rounds: int) -> None:
+    steps: list[None] = []
+    took = tune.interleaved([{"a": lambda: None}], scope, lambda: steps.append(None))
+    assert len(took[0]["a"]) == rounds
+    assert len(steps) == min(rounds, scope.rounds)
 
 
 @given(st.integers(1, 256))
@@ -341,14 +352,6 @@ def test_divisions_of_the_cores(cores: int) -> None:
     assert several[0] == Spending()
     assert len(set(several)) == len(several)
     assert all(one.threads in (0, cores) and 1 <= one.callers <= max(one.workers, 2) for one in several)
-
-
-def test_what_is_untuned_in_all_is_no_candidate() -> None:
-    same, other = {"emotion": Way("x")}, {"emotion": Way("x", precision="f32")}
-    several = tune.divisions(2)
-    assert UNTUNED not in tune.candidates(same, several)
-    assert all(plan.ways == {} for plan in tune.candidates(same, several))
-    assert TunedPlan(other) in tune.candidates(other, several)
 
 
 @pytest.mark.parametrize(
@@ -362,9 +365,9 @@ def test_what_is_untuned_in_all_is_no_candidate() -> None:
 def test_what_was_chosen_meets_untuned_once_more(
     monkeypatch: pytest.MonkeyPatch, last: float, usual_is_right: bool, tuned: bool, speedup: float
 ) -> None:
-    """Figures as if they had been measured: the second of the divisions wins, then nothing does, then the last figure
-    decides."""
-    figures = iter([[1.0, 0.9, 0.5, 0.8, 0.9], [1.0] * 4, [1.0, last]])
+    """Figures as if they had been measured: the networks' ways help, the third division of the cores wins, nothing more
+    does, and the last figure decides."""
+    figures = iter([[1.0, 0.9], [1.0, 0.9, 0.5, 0.8, 0.9], [1.0] * 4, [1.0, last]])
 
     def measured(works: list[dict[str, Any]], *_: object) -> list[dict[str, list[float]]]:
         return [{name: [time] for name in one} for one, time in zip(works, next(figures), strict=True)]
@@ -372,12 +375,15 @@ def test_what_was_chosen_meets_untuned_once_more(
     monkeypatch.setattr(tune, "interleaved", measured)
     monkeypatch.setattr(tune, "build_stages", lambda *_: None)
     monkeypatch.setattr(tune, "usable_cores", lambda: 2)
+    ways = {"emotion": Way("x", precision="f32")}
     clips = [[Frame(np.zeros((size, 8, 3), np.uint8), 0, 0.0, "x")] for size in (720, 1080)]
-    plan, rows = tune.tune_engine({}, clips, replace(tune.QUICK, warm_up=0, divisions=9), lambda: None, usual_is_right)
+    plan, rows = tune.tune_engine(
+        ways, clips, replace(tune.QUICK, warm_up=0, divisions=9), lambda: None, usual_is_right
+    )
     assert (plan.spending == tune.divisions(2)[2]) is tuned
-    assert (plan == UNTUNED) is not tuned
+    assert plan.ways == (ways if tuned else {})
     assert plan.speedup == pytest.approx(speedup)
-    assert [one.part for one in rows if one.chosen] == ["engine", "engine, at once", "tuned"]
+    assert [one.part for one in rows if one.chosen] == ["networks", "cores", "at once", "tuned"]
 
 
 # --- is it the same answer? ------------------------------------------------------------------------------------------
@@ -486,7 +492,7 @@ def test_tuning_in_the_smallest_scope(run: Run, tmp_path: Path) -> None:
     assert figures["kept"] == str(found.path)
     assert found.plan == plans.parse(figures, this_machine())
     parts = {one.part for one in found.plan.measured}
-    assert parts >= {"detection", "identity", "emotion", "identity batch", "emotion batch", "engine"}
+    assert parts >= {"detection", "identity", "emotion", "identity batch", "emotion batch", "cores", "at once"}
     assert all(one.chosen <= one.allowed for one in found.plan.measured)
     assert "times as fast as untuned" in ran.out
     assert "not tuned" not in run("doctor").out

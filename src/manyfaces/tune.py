@@ -54,13 +54,16 @@ SAME_PLACE = 0.8
 THRESHOLD = Wanted().threshold
 DETECTION_SIZES = ((1280, 736), (1920, 1088))
 BATCHES = (BATCH, 8, 32)
+MOST_ROUNDS = 40
+
 Step = Callable[[], None]
 Work = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """How thoroughly to measure. `seconds`: what one comparison may take; it goes on for `rounds`, and for 3 at least.
+    """How thoroughly to measure. `seconds`: what one comparison may take. It goes on for `rounds`, for fewer where that
+    takes too long, but 3, and for up to `MOST_ROUNDS` where they take less than `least_seconds` together.
     clips: people and frames of the films that the whole engine is measured with, the first in 720p, the second in
     1080p; long enough that their beginning and end, when some cores have nothing to do, count little. warm_up: calls
     after which a network is in its stride. faces: that the heads are timed with; an engine hands them 32 at once.
@@ -68,13 +71,14 @@ class Scope:
 
     rounds: int = 5
     seconds: float = 14.0
+    least_seconds: float = 3.0
     clips: tuple[tuple[int, int], tuple[int, int]] = ((16, 24), (36, 10))
     warm_up: int = OWN_AFTER + 2
     faces: int = 32
     divisions: int = 16
 
 
-QUICK = Scope(rounds=1, seconds=5.0, clips=((2, 2), (4, 1)), warm_up=1, faces=4, divisions=2)
+QUICK = Scope(rounds=1, seconds=5.0, least_seconds=0, clips=((2, 2), (4, 1)), warm_up=1, faces=4, divisions=2)
 """To try the command out. What it chooses is worth little."""
 
 
@@ -134,15 +138,20 @@ def interleaved(works: Sequence[Mapping[str, Work]], scope: Scope, step: Step) -
     """Seconds of every work of every candidate, round by round. Each round runs all, every other one backwards."""
     took: list[dict[str, list[float]]] = [{name: [] for name in candidate} for candidate in works]
     begun = time.monotonic()
-    for number in range(scope.rounds):
-        if number >= 3 and time.monotonic() - begun > scope.seconds:
+    for number in range(max(scope.rounds, MOST_ROUNDS)):
+        if number >= min(scope.rounds, 3) and _is_enough(number, time.monotonic() - begun, scope):
             break
         order = range(len(works)) if number % 2 == 0 else reversed(range(len(works)))
         for which in order:
             for name, work in works[which].items():
                 took[which][name].append(_seconds(work))
-            step()
+            if number < scope.rounds:
+                step()
     return took
+
+
+def _is_enough(rounds: int, seconds: float, scope: Scope) -> bool:
+    return seconds > scope.seconds or (rounds >= scope.rounds and seconds >= scope.least_seconds)
 
 
 def _seconds(work: Work) -> float:
@@ -257,7 +266,7 @@ def _warm_up(works: Sequence[Mapping[str, Work]], times: int) -> None:
 def expected_steps(scope: Scope) -> int:
     """How often `tune` calls its `step` at most, twins aside."""
     ways = 3 * (1 + len(installed_libraries()))
-    engines = 1 + min(len(divisions(usable_cores())), scope.divisions) + 4 + 2
+    engines = 2 + min(len(divisions(usable_cores())), scope.divisions) + 4 + 2
     return scope.rounds * (ways + 2 * len(BATCHES) + engines)
 
 
@@ -386,24 +395,22 @@ def _compare_picture(one: Detections, other: Detections) -> tuple[int, float]:
 def tune_engine(
     ways: Mapping[str, Way], clips: Sequence[Sequence[Frame]], scope: Scope, step: Step, usual_is_right: bool = True
 ) -> tuple[TunedPlan, list[Row]]:
-    """How to divide the cores, then how much to do at once; in the end what was chosen against untuned, once more, for
-    the best of many is partly luck. `usual_is_right`: whether the untuned networks answer well enough to be kept."""
+    """Whether the ways chosen for the networks help the whole; how to divide the cores; how much to do at once. In the
+    end what was chosen against untuned, once more, for the best of many is partly luck. `usual_is_right`: whether the
+    untuned networks answer well enough to be kept."""
     engines = _Engines(clips, scope, step)
-    tried = [UNTUNED, *candidates(ways, divisions(usable_cores())[: scope.divisions])]
-    plan, rows = engines.compare("engine", tried, usual_is_right)
-    plan, more = engines.compare("engine, at once", [plan, *at_once(plan)], True)
+    plan, rows = UNTUNED, list[Row]()
+    if any(way != Way(way.weights) for way in ways.values()):
+        plan, rows = engines.compare("networks", [plan, TunedPlan(ways)], usual_is_right)
+    several = divisions(usable_cores())[: scope.divisions]
+    plan, more = engines.compare("cores", [replace(plan, spending=spending) for spending in several])
+    rows += more
+    plan, more = engines.compare("at once", [plan, *at_once(plan)])
     rows += more
     if plan == UNTUNED:
         return plan, rows
     plan, more = engines.compare("tuned", [UNTUNED, plan], usual_is_right)
     return replace(plan, speedup=1.0 if plan == UNTUNED else 1 / more[1].ratio), [*rows, *more]
-
-
-def candidates(ways: Mapping[str, Way], several: Sequence[Spending]) -> list[TunedPlan]:
-    """Every division of the cores with the ways that were chosen; what is untuned in all is left out."""
-    chosen = {} if all(way == Way(way.weights) for way in ways.values()) else ways
-    plans = [TunedPlan(chosen, spending) for spending in several]
-    return [plan for plan in plans if plan != UNTUNED]
 
 
 def divisions(cores: int) -> list[Spending]:
@@ -436,7 +443,7 @@ class _Engines:
     step: Step
     built: dict[str, Stages] = field(default_factory=dict)
 
-    def compare(self, part: str, plans: Sequence[TunedPlan], first_allowed: bool) -> tuple[TunedPlan, list[Row]]:
+    def compare(self, part: str, plans: Sequence[TunedPlan], first_allowed: bool = True) -> tuple[TunedPlan, list[Row]]:
         works = [self._works(plan) for plan in plans]
         took = interleaved(works, self.scope, self.step)
         choices = [{"networks": "chosen" if plan.ways else "untuned", **asdict(plan.spending)} for plan in plans]
