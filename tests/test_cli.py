@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -11,12 +12,15 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from conftest import Run
 from manyfaces.cli.main import main
+from manyfaces.cli.summary import Ages, Summary
 from manyfaces.cli.unbroken import Unbroken
 from manyfaces.options import Options
-from manyfaces.types import FrameResult, Unreadable
+from manyfaces.types import FrameResult, Timing, Unreadable
 
 
 def test_rows_go_to_standard_output_when_nobody_looks_at_a_terminal(run: Run, photo: Path) -> None:
@@ -266,3 +270,65 @@ def test_figures_never_replace_another_file(run: Run, tmp_path: Path, photo: Pat
     assert ran.status == 0
     assert json.loads((tmp_path / "figures.json").read_text())["recall"] == 1.0
     assert run("evaluate", "detection", "--truth", "truth.json", "--json", "figures.json").status == 0
+
+
+def test_live_says_what_was_dropped_and_how_old_results_were(run: Run, photo: Path) -> None:
+    ran = run("analyze", "collins.png", "--live")
+    assert ran.status == 0
+    assert "dropped" in ran.err
+    assert "age p50 / p95" in ran.err
+    (row,) = ran.rows
+    assert row["timing"]["dropped"] == 0  # type: ignore[index]
+    assert row["timing"]["age"] >= 0  # type: ignore[index]
+
+
+def test_a_recording_has_nothing_to_say_of_age(run: Run, photo: Path) -> None:
+    ran = run("analyze", "collins.png")
+    assert "collins.png" in ran.err
+    assert "dropped" not in ran.err
+    assert "age" not in ran.rows[0]["timing"]  # type: ignore[operator]
+
+
+def test_one_film_of_cameras_is_refused_before_anything_is_opened(run: Run, photo: Path, tmp_path: Path) -> None:
+    for names in (["0", "1"], ["collins.png", "http://127.0.0.1:9/a"]):
+        ran = run("analyze", *names, "--annotate", "all.mp4")
+        assert ran.status == 2
+        assert "give a folder" in ran.err
+    assert not (tmp_path / "all.mp4").exists()
+
+
+def test_a_stream_that_is_not_there_does_not_stop_the_files(run: Run, photo: Path) -> None:
+    ran = run("analyze", "http://127.0.0.1:9/a.mp4", "collins.png", "97", "collins.png", "-q")
+    assert ran.status == 1
+    assert sorted(row["stream"] for row in ran.rows if row["faces"]) == ["collins.png"] * 2
+    assert ran.err.count("manyfaces: ") == 2
+
+
+@given(st.lists(st.floats(0.001, 20), min_size=1, max_size=200), st.sampled_from([0.5, 0.95]))
+def test_ages_are_exact_to_two_percent(ages: list[float], share: float) -> None:
+    counted = Ages()
+    for age in ages:
+        counted.add(age)
+    exact = sorted(ages)[math.ceil(share * len(ages)) - 1]
+    assert counted.within(share) == pytest.approx(exact, rel=0.011)
+
+
+def test_the_summary_counts_streams_that_come_mixed(capsys: pytest.CaptureFixture[str]) -> None:
+    summary = Summary()
+    for index in range(3):
+        for number in range(25):
+            timing = Timing(dropped=7, age=0.05) if number == 0 else Timing()
+            summary.count(FrameResult(f"clip {number}", index + 1, 0.0, 9, 9, (), timing=timing))
+    summary.show()
+    said = capsys.readouterr().err
+    assert "and 5 more" in said
+    assert " 21 " in said, "three times seven frames were dropped"
+    assert "50 / 50 ms" in said or "51 / 51 ms" in said or "49 / 49 ms" in said
+
+
+def test_ages_of_a_long_run_take_little_memory() -> None:
+    ages = Ages()
+    for number in range(100_000):
+        ages.add(number / 1000)
+    assert len(ages) == 100_000
+    assert len(ages._classes) < 1000

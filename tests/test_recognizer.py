@@ -406,6 +406,16 @@ def test_an_error_of_a_stage_is_raised_once_in_the_puller() -> None:
 
 
 @bounded
+def test_a_feeder_that_stops_feeding_keeps_no_result_from_the_puller() -> None:
+    """Batches wait for company, but not for ever."""
+    with Recognizer(stages(), Plan(pictures=4, faces=32, wait=0.001)) as recognizer:
+        recognizer.feed([picture(2), picture(1)])
+        assert counts(recognizer.pull()) == [2, 1]
+        with pytest.raises(NotYet):
+            recognizer.pull(timeout=0)
+
+
+@bounded
 def test_an_error_of_a_stage_wakes_a_feeder_that_waits() -> None:
     with Recognizer(stages(failing), buffers=1) as recognizer:
         recognizer.feed([picture(1)])

@@ -253,3 +253,48 @@ def test_key_frames_are_spread_and_the_best_of_their_stretch() -> None:
 )
 def test_times_read_like_a_players(seconds: float, words: str) -> None:
     assert clock(seconds) == words
+
+
+def test_streams_that_come_mixed_are_one_story_each(tmp_path: Path) -> None:
+    frames = [seen(name, index, face(1, name)) for index in range(30) for name in ("0", "rtsp://door")]
+    story = Story()
+    for _, result in frames:
+        story.see(result)
+    story.finish()
+    assert [(video.name, video.frames) for video in story.videos] == [("0", 30), ("rtsp://door", 30)]
+    assert story.pictures == 0
+    assert {name: person.streams for name, person in story.people.items()} == {"0": 1, "rtsp://door": 1}
+    text = report(tmp_path / "a.html", frames)
+    assert text.count("data:image/jpeg") <= 24, "no frame of a film is taken for a picture"
+
+
+def test_a_stream_that_begins_anew_is_another_story() -> None:
+    story = Story()
+    for name in ("a.mp4", "b.mp4", "a.mp4"):
+        for index in range(3):
+            story.see(seen(name, index, face(1))[1])
+    story.finish()
+    assert [video.frames for video in story.videos] == [3, 3, 3]
+
+
+def test_very_many_streams_at_once_stay_few_in_memory() -> None:
+    story = Story()
+    for number in range(500):
+        story.see(seen(f"http://h/{number}", 0, face(1))[1])
+    assert len(story._open) <= 64
+    story.finish()
+    assert story.pictures == 500
+
+
+def test_pictures_beside_a_camera_are_pictures(tmp_path: Path) -> None:
+    names = [str(tmp_path / f"{number}.jpg") for number in range(5)]
+    for name in names:
+        Path(name).write_bytes(b"picture")
+    frames = [seen("0", 0, face(1))]
+    for index, name in enumerate(names):
+        frames += [seen(name, 0, face(1)), seen("0", index + 1, face(1))]
+    sink = Report(tmp_path / "a.html", MADE)
+    with sink:
+        for one in frames:
+            sink.write(*one)
+    assert [shot.stream for shot in sink._pictures] == names

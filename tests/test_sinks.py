@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from manyfaces.errors import MissingExtra, OutputError, UsageError
 from manyfaces.rows import as_json, from_json
 from manyfaces.sinks import AnnotatedFolder, AnnotatedVideo, JsonLinesStream, Report, Tee, open_annotated, open_table
-from manyfaces.sinks.pictures import file_names
+from manyfaces.sinks.pictures import MOST_FILMS, file_names
 from manyfaces.sinks.tables import columns
 from manyfaces.sinks.video import fit, video_size
 from manyfaces.stages import Sink
@@ -604,7 +604,78 @@ def test_the_film_shows_what_was_drawn(tmp_path: Path) -> None:
     assert yellow.sum() > 100
 
 
-# Several at once
+# Several streams at once
+
+
+def mixed(streams: Sequence[str], length: int) -> list[tuple[Frame, FrameResult]]:
+    """The streams' frames as an engine gives them: by turns."""
+    return [seen(index, stream=stream) for index in range(length) for stream in streams]
+
+
+@pytest.mark.parametrize("ending", TABLES)
+def test_a_table_takes_mixed_streams(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"out{ending}"
+    feed(open_table(path), [*mixed(["0", "rtsp://door"], 4), unreadable(4, "0")])
+    assert count_rows(path) == 9
+
+
+def test_every_stream_has_a_film_of_its_own(tmp_path: Path) -> None:
+    feed(open_annotated(tmp_path / "out"), [*mixed(["0", "1", "rtsp://h/door"], 5), *mixed(["1"], 3)])
+    assert {entry.name: len(times(entry)) for entry in (tmp_path / "out").iterdir()} == {
+        "0.mp4": 5,
+        "1.mp4": 8,
+        "door.mp4": 5,
+    }
+
+
+def test_the_films_of_streams_are_whole_when_one_breaks_off(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError):
+        feed(open_annotated(tmp_path / "out"), mixed(["0", "1"], 3), RuntimeError)
+    assert [len(times(entry)) for entry in (tmp_path / "out").iterdir()] == [3, 3]
+
+
+def test_the_film_of_a_file_is_finished_when_the_next_file_begins(tmp_path: Path) -> None:
+    """Beside a camera; a folder of films does not keep an encoder open for each."""
+    first, second = (str(tmp_path / name) for name in ("a.avi", "b.avi"))
+    for name in (first, second):
+        Path(name).write_bytes(b"film")
+    with open_annotated(tmp_path / "out") as sink:
+        for one in mixed([first, "0"], 4):
+            sink.write(*one)
+        sink.write(*seen(0, stream=second))
+        assert len(times(tmp_path / "out" / "a.mp4")) == 4
+        sink.write(*seen(4, stream="0"))
+        sink.write(*seen(0, stream=first))
+    lengths = {entry.name: len(times(entry)) for entry in (tmp_path / "out").iterdir()}
+    assert {name: lengths[name] for name in ("0.mp4", "a.mp4", "b.mp4")} == {"0.mp4": 5, "a.mp4": 4, "b.mp4": 1}
+    assert len(lengths) == 4, "a film that comes again is another film"
+
+
+def test_of_very_many_streams_the_silent_ones_are_finished(tmp_path: Path) -> None:
+    feed(open_annotated(tmp_path / "out"), [seen(0, stream=f"http://h/{number}") for number in range(MOST_FILMS + 5)])
+    assert len(list((tmp_path / "out").iterdir())) == MOST_FILMS + 5
+
+
+def test_too_many_streams_at_once_are_refused_and_what_was_drawn_is_whole(tmp_path: Path) -> None:
+    streams = [f"http://h/{number}" for number in range(MOST_FILMS + 1)]
+    with pytest.raises(UsageError, match="streams at once cannot be drawn"):
+        feed(open_annotated(tmp_path / "out"), mixed(streams, 2))
+    assert all(len(times(entry)) == 1 for entry in (tmp_path / "out").iterdir())
+
+
+def test_one_film_of_several_streams_at_once_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="name a folder"):
+        feed(open_annotated(tmp_path / "a.mp4"), mixed(["0", "1"], 2))
+    assert len(times(tmp_path / "a.mp4")) == 2
+
+
+def test_one_film_takes_a_stream_that_begins_anew(tmp_path: Path) -> None:
+    frames = [seen(index, stream=stream) for stream in ("a.avi", "b.avi", "a.avi") for index in range(3)]
+    feed(open_annotated(tmp_path / "a.mp4"), frames)
+    assert len(times(tmp_path / "a.mp4")) == 9
+
+
+# Several sinks at once
 
 
 class Failing:

@@ -148,3 +148,18 @@ def test_a_good_view_outweighs_a_bad_one() -> None:
     assert counted[0] == 1
     assert (counted[1:] < 0.5).all()
     assert (counted >= 0.05).all()
+
+
+def test_a_face_in_sight_is_not_forgotten_however_seldom_it_is_read() -> None:
+    evidence, votes = EmotionEvidence(), IdentityVotes(nearest)
+    evidence.observe(ids(1), shares((0, 1, 0)), weights(1), 0)
+    votes.observe(ids(1), faces(LAN), weights(1), 0)
+    for second in range(1, 60):
+        for memory in (evidence, votes):
+            memory.see(ids(1), second)
+        evidence.observe(ids(2), shares((1, 0, 0)), weights(1), second)
+        votes.observe(ids(2), faces(MINH), weights(1), second)
+    assert evidence.report(ids(1)).probabilities[0].argmax() == 1
+    assert votes.report(ids(1)).names == ("Lan",)
+    votes.observe(ids(2), faces(MINH), weights(1), 60 + FORGET_AFTER)
+    assert votes.report(ids(1)).names == (None,)
