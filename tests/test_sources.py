@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import struct
@@ -20,6 +21,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from av.video.frame import VideoFrame
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -309,6 +311,18 @@ def test_a_phone_s_turned_video_stands_upright(tmp_path: Path, turn: str) -> Non
         assert (frame.width, frame.height) == (64, 32)
         assert corners(frame.image) == [RED, GREEN, BLUE, WHITE]
         assert frame.image.flags.c_contiguous
+
+
+def test_decoded_pictures_are_let_go_at_once_not_when_garbage_is_collected(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "film.mp4", greys(30))  # x264 writes side data into it, as most encoders do
+    gc.collect()
+    gc.disable()
+    try:
+        before = sum(isinstance(thing, VideoFrame) for thing in gc.get_objects())
+        assert len(frames_of(path)) == 30
+        assert sum(isinstance(thing, VideoFrame) for thing in gc.get_objects()) <= before + 2
+    finally:
+        gc.enable()
 
 
 @given(st.booleans(), st.booleans(), st.booleans())

@@ -73,10 +73,11 @@ class Playback:
         self._resume_after: Fraction | None = None
         self._heard = _Heard()
         self._gap: tuple[str, float] | None = None
+        self._turn: tuple[int, Turn] | None = None
 
     def play(self, container: InputContainer, *, threads: str = "AUTO") -> Generator[Frame | Unreadable, None, None]:
         """The container's frames. Afterwards `fault` says what stopped it, and `whole` whether all has come."""
-        self.fault, self.whole = "", None
+        self.fault, self.whole, self._turn = "", None, None
         stream = video_stream(container, self.name)
         stream.thread_type = threads
         interval = _interval(stream)
@@ -132,7 +133,14 @@ class Playback:
                 self.name, self.index, seconds, f"{shown(self.name)}: this frame is damaged and was left out"
             )
         picture = np.asarray(self._reformatter.reformat(frame, format="rgb24").to_ndarray(), np.uint8)
-        return Frame(turned(picture, turn_of(frame)), self.index, seconds, self.name)
+        return Frame(turned(picture, self._turn_of(frame)), self.index, seconds, self.name)
+
+    def _turn_of(self, frame: VideoFrame) -> Turn:
+        """Only the first frame of each rotation is asked for its side data. Asking ties frame and data together in a
+        circle, and the pixels then stay until Python next collects such circles, hundreds of frames later."""
+        if self._turn is None or self._turn[0] != frame.rotation:
+            self._turn = (frame.rotation, turn_of(frame))
+        return self._turn[1]
 
     def _is_repeated(self, own_time: Fraction | None) -> bool:
         return self._resume_after is not None and own_time is not None and own_time <= self._resume_after
