@@ -134,14 +134,13 @@ def tracking(
     json_file: JsonFile = None,
 ) -> None:
     """MOTA, IDF1 and id switches of the whole pipeline on a clip with truth."""
-    from manyfaces.build import build_stages
-    from manyfaces.engine import Engine, Plan
+    from manyfaces.build import build_engine
+    from manyfaces.engine import Engine
     from manyfaces.evaluate.detection import read_video_truth
     from manyfaces.evaluate.tracking import score_tracking
 
-    expected, plan = read_video_truth(truth), Plan()
-    engine = Engine(build_stages(options, callers=plan.workers), plan)
-    results = (result for _, result in engine.run(_frames(clip)))
+    expected = read_video_truth(truth)
+    results = (result for _, result in Engine(*build_engine(options)).run(_frames(clip)))
     score = score_tracking(expected, map(_boxes_and_tracks, results))
     _show(score.as_dict(), json_file)
 
