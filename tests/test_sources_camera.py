@@ -191,6 +191,17 @@ def test_a_stream_that_ends_is_over_where_nobody_said_live() -> None:
     assert waits.slept == []
 
 
+def test_a_film_that_never_gives_a_frame_is_not_waited_for() -> None:
+    """Its index lies at the end, and the server cannot begin in the middle."""
+    content, waits = film(30, "mp4"), Waits()
+    start = content.index(b"moov") - 4
+    size = int.from_bytes(content[start : start + 4], "big")
+    content = content[:start] + content[start + size :] + content[start : start + size]
+    with served(Plan(content, [WHOLE], ranges=False)) as address, pytest.raises(InputError, match="no frame"):
+        list(open_source(address, patience=waits.patience()))
+    assert waits.slept == []
+
+
 def test_closing_hangs_up_and_ends_the_threads() -> None:
     with served(Plan(film(200, "mp4"), [WHOLE])) as address:
         with closing(open_source(address, patience=Waits().patience())) as items:

@@ -76,7 +76,7 @@ def read_live(
             items = playback.play(container, threads="AUTO" if recorded else "SLICE")  # FRAME would hold frames back
             yield from pace.keep(items) if pace and recorded else items
             over = _is_over(playback, container, endless)
-        if over:
+        if over or not playback.frames:  # what never gave a frame is not worth waiting for
             break
         if playback.frames > seen:
             line.has_worked()
