@@ -15,8 +15,9 @@ HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 MARKS = {
     name: re.compile(rf"(<!-- {name}: begin[^\n]*-->\n).*?(<!-- {name}: end -->)", re.DOTALL)
-    for name in ("figures", "speed")
+    for name in ("figures", "speed", "budget", "peers")
 }
+sys.path.insert(0, str(HERE / "peers"))
 
 
 def table() -> str:
@@ -127,10 +128,62 @@ def _ratio(row: dict[str, Any] | None) -> str:
     return "-" if row is None else f"{row['wall_ms']:.1f}, {row['floor_ms']:.1f} ms: {row['floor_ratio']:.2f}"
 
 
+# --- what the budget costs -------------------------------------------------------------------------------------------
+
+
+def budget_table() -> str:
+    """Both ways side by side; nothing while nobody has measured it."""
+    place = HERE / "results" / "budget.json"
+    return budget(json.loads(place.read_text(encoding="utf-8"))) if place.exists() else ""
+
+
+def budget(figures: dict[str, Any]) -> str:
+    lines = "\n".join(
+        f"| {clip} | {' | '.join(_budget_cells(measured, mode))} |"
+        for clip, measured in figures["clips"].items()
+        for mode in ("every-face", "budget")
+    )
+    made = figures["made_by"]
+    return (
+        "| clip | mode | searches, expressions, identities read a frame | found | IDF1 | named rightly, wrongly | "
+        "strangers named | same expression |\n|---|---|--:|--:|--:|--:|--:|--:|\n"
+        f"{lines}\n\n"
+        f"By `python benchmarks/budget.py`, on {made['processor']}, Python {made['python']}, OpenVINO "
+        f"{made['openvino']}, commit {made['commit']}.\n"
+    )
+
+
+def _budget_cells(measured: dict[str, Any], mode: str) -> list[str]:
+    one, names = measured[mode], measured[mode]["names"]
+    return [
+        mode.replace("-", " "),
+        f"{one['searched']:.2g}, {one['emotions_read']:.3g}, {one['identities_read']:.3g}",
+        f"{one['recall']:.1%}",
+        f"{one['idf1']:.3f}",
+        f"{names['right']:.1%}, {names['wrong']:.1%}",
+        f"{names['stranger_named']:.1%}",
+        "-" if mode == "every-face" else f"{measured['same_expression']:.1%}",
+    ]
+
+
+# --- peers -----------------------------------------------------------------------------------------------------------
+
+
+def peers_table() -> str:
+    from report import markdown
+
+    place = HERE / "results" / "peers.json"
+    return markdown(json.loads(place.read_text(encoding="utf-8"))) + "\n" if place.exists() else ""
+
+
+TABLES = {"figures": table, "speed": speed_table, "budget": budget_table, "peers": peers_table}
+
+
 def written() -> str:
     """The README with the tables of now. A table whose marks are not there is left out."""
     text = README.read_text(encoding="utf-8")
-    for name, made in (("figures", table()), ("speed", speed_table())):
+    for name, make in TABLES.items():
+        made = make()
         text = MARKS[name].sub(lambda marks, made=made: f"{marks[1]}{made}{marks[2]}", text)  # type: ignore[misc]
     return text
 
@@ -138,4 +191,4 @@ def written() -> str:
 if __name__ == "__main__":
     if "--write" in sys.argv:
         README.write_text(written(), encoding="utf-8")
-    print(table(), speed_table(), sep="\n")
+    print(*(make() for make in TABLES.values()), sep="\n")
