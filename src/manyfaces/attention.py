@@ -36,8 +36,8 @@ RISK = 1.5
 
 GAP = 0.2
 
-FIRST_LOOKS = 5
-"""Readings that make a name trustworthy; from then on they only confirm it."""
+FIRST_LOOKS = 6
+"""Readings that make a name trustworthy and a look firm, in a row while there is time; more only confirm them."""
 
 BETTER = 1.3
 """How much more a view must be worth than the best that was read to be read out of turn."""
@@ -231,6 +231,8 @@ class Thrifty:
 
     def _until_identity(self, account: _Account, now: float, position: int) -> float:
         doubted = account.in_doubt and account.looks < PATIENCE
+        if account.looks < FIRST_LOOKS and self._effort >= 1:
+            return 0.0
         if account.looks < FIRST_LOOKS or doubted or now - account.risk <= RISK:
             return 1 / (self._budget.identities * self._effort)
         spread = 0.75 + 0.5 * (position * GOLDEN % 1.0)

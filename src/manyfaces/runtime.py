@@ -9,24 +9,26 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import onnx
-import openvino
 from google.protobuf.message import DecodeError
 from onnx import helper, numpy_helper
-from openvino import preprocess
 
 from manyfaces.card import InputSpec
 from manyfaces.errors import MissingExtra, UsageError, WeightsError
 from manyfaces.types import Floats, Pixels
+
+if TYPE_CHECKING:
+    import openvino
 
 BACKENDS = ("openvino", "onnxruntime")
 PRECISIONS = ("auto", "f32", "int8")
@@ -93,7 +95,7 @@ def load_network(content: bytes, spec: InputSpec, runtime: Runtime) -> Network:
 
 def installed_libraries() -> dict[str, str]:
     """The inference libraries at hand and their versions."""
-    found = {"openvino": openvino.get_version().split("-")[0]}
+    found = {"openvino": _openvino().get_version().split("-")[0]}
     if find_spec("onnxruntime"):
         import onnxruntime
 
@@ -259,6 +261,26 @@ class _Requests:
 
 
 @cache
+def _openvino() -> Any:
+    """The library, imported without telling anybody.
+
+    Its import sends an event to a statistics server and keeps a number for this user in ~/intel, unless the package
+    that does so is missing. Here it is missing while OpenVINO is imported: nothing leaves this machine.
+    """
+    reporter = "openvino_telemetry"
+    known = sys.modules.get(reporter)
+    sys.modules[reporter] = None  # type: ignore[assignment]  # how Python is told that a module cannot be had
+    try:
+        import openvino
+        import openvino.preprocess
+    finally:
+        del sys.modules[reporter]
+        if known is not None:
+            sys.modules[reporter] = known
+    return openvino
+
+
+@cache
 def _core() -> openvino.Core:
     """One for the whole life of the process.
 
@@ -266,11 +288,12 @@ def _core() -> openvino.Core:
     it is destroyed. Where that happens on another thread, the first keeps the freed stack, and the next signal, such as
     Ctrl-C, ends the process with a segmentation fault. A core that is never destroyed never does this.
     """
-    return openvino.Core()
+    return _openvino().Core()
 
 
 def _with_preprocessing(model: openvino.Model, spec: InputSpec) -> openvino.Model:
-    steps = preprocess.PrePostProcessor(model)
+    openvino = _openvino()
+    steps = openvino.preprocess.PrePostProcessor(model)
     steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
     steps.input().model().set_layout(openvino.Layout("NCHW"))
     steps.input().preprocess().convert_element_type(openvino.Type.f32)

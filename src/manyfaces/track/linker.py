@@ -54,7 +54,7 @@ LEAD = 0.15
 """How much more alike another person must look than the one a thread is tied to."""
 
 TRIAL = 12
-"""Sightings during which a new thread may still turn out to be somebody known."""
+"""Readings during which a new thread may still turn out to be somebody known."""
 
 CHANGED, CHANGED_UNTOUCHED = 8, 25
 """Sightings in a row that must contradict before a thread is given to a stranger, after a risk and without one."""
@@ -135,6 +135,7 @@ class _Thread:
     look: _Look
     seconds: float
     sightings: int = 0
+    readings: int = 0
     fit: float = 1.0
     doubts: int = 0
     risk: float = -np.inf
@@ -142,7 +143,7 @@ class _Thread:
     @property
     def on_trial(self) -> bool:
         """New, and tied to nobody but the person made for it: it may still be somebody known."""
-        return self.sightings <= TRIAL and self.person.sightings < self.sightings
+        return self.readings <= TRIAL and self.person.sightings < self.sightings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -227,6 +228,7 @@ class AppearanceLinker:
         thread.sightings += 1
         if not sighting.read:
             return
+        thread.readings += 1
         thread.look.learn(sighting.vector, 1.0, FADING * exp(-gap / GAP) if gap > GAP else FADING)
         thread.fit = thread.look.like(thread.person.look) if thread.person.look.weight >= FIRM else 1.0
         if thread.fit >= self._likeness.other:
