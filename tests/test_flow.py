@@ -540,6 +540,32 @@ def test_who_comes_too_late_is_woken_at_once() -> None:
         assert woken.is_set()
 
 
+class Owner:
+    """Somebody who opens a block and never leaves it."""
+
+
+@bounded
+def test_a_flow_ends_when_nobody_holds_its_owner_any_more() -> None:
+    owner, flow = Owner(), Flow()
+    flow.__enter__()
+    channel: Channel[int] = flow.channel(1)
+    flow.end_with(owner)
+    del owner
+    gc.collect()
+    with pytest.raises(Cancelled):
+        channel.take()
+    flow.__exit__(None, None, None)
+
+
+@bounded
+def test_an_owner_may_outlive_the_block() -> None:
+    owner = Owner()
+    with Flow() as flow:
+        flow.end_with(owner)
+    del owner
+    gc.collect()
+
+
 # --- leaving the program ---------------------------------------------------------------------------------------------
 
 PROGRAM = """

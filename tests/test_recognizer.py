@@ -481,7 +481,89 @@ def test_an_error_of_the_user_closes_the_recognizer() -> None:
         use()
 
 
-@pytest.mark.parametrize("wrong", [{"buffers": 0}, {"pictures_per_second": 0}])
-def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="more than 0"):
-        Recognizer(stages(), **wrong)
+NAN, ENDLESS = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 2.5, NAN, ENDLESS, "3", None])
+def test_buffers_are_counted_in_whole_numbers(wrong: Any) -> None:
+    with pytest.raises(UsageError, match="expected a whole number"):
+        Recognizer(stages(), buffers=wrong)
+
+
+@pytest.mark.parametrize("wrong", [0, -25, NAN, ENDLESS, 10**400, "25", None])
+def test_a_pace_is_a_number_above_0(wrong: Any) -> None:
+    with pytest.raises(UsageError, match="expected a number, more than 0"):
+        Recognizer(stages(), pictures_per_second=wrong)
+
+
+@bounded
+def test_settings_may_be_numbers_of_numpy() -> None:
+    with Recognizer(stages(), buffers=np.int64(2), pictures_per_second=np.float32(10)) as recognizer:  # type: ignore[arg-type]
+        recognizer.feed([picture(1), picture(1)], timeout=np.float32(1))  # type: ignore[arg-type]
+        assert recognizer.pull()[1].seconds == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("wrong", [NAN, np.float32("nan"), "soon"])
+@bounded
+def test_a_timeout_that_is_no_number_is_refused_and_not_waited_for(wrong: Any) -> None:
+    with Recognizer(stages(), buffers=1) as recognizer:
+        with pytest.raises(UsageError, match="expected seconds"):
+            recognizer.pull(timeout=wrong)
+        with pytest.raises(UsageError, match="expected seconds"):
+            recognizer.feed([picture(1)], timeout=wrong)
+        recognizer.feed([picture(2)], block=False)
+        assert counts(recognizer.pull()) == [2]
+
+
+@pytest.mark.parametrize("timeout", [ENDLESS, 1e300, 10**400, threading.TIMEOUT_MAX])
+@bounded
+def test_a_timeout_of_hundreds_of_years_is_no_limit(timeout: float) -> None:
+    with Recognizer(stages(), buffers=1) as recognizer:
+        recognizer.feed([picture(1)], timeout=timeout)
+        feeder = Other(lambda: recognizer.feed([picture(2)], timeout=timeout))
+        assert counts(recognizer.pull(timeout=timeout)) == [1]
+        feeder.result()
+        assert counts(recognizer.pull(timeout=timeout)) == [2]
+
+
+@bounded
+def test_a_generator_is_a_batch() -> None:
+    with Recognizer(stages()) as recognizer:
+        recognizer.feed(picture(faces) for faces in (1, 2, 3))
+        assert counts(recognizer.pull()) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("wrong", [None, 3, np.array(3, np.uint8), np.uint8(3)])
+@bounded
+def test_what_is_no_batch_is_refused(wrong: Any) -> None:
+    with Recognizer(stages(), buffers=1) as recognizer:
+        with pytest.raises(InputError, match="is no batch; feed a list"):
+            recognizer.feed(wrong)
+        recognizer.feed([picture(2)], block=False)
+        assert counts(recognizer.pull()) == [2]
+
+
+@pytest.mark.parametrize("wrong", [[[[1, 2, 3]], [[1, 2, 3], [4, 5, 6]]], "a picture", None, {"a": 1}])
+@bounded
+def test_what_is_no_array_is_refused_before_anything_is_fed(wrong: Any) -> None:
+    with Recognizer(stages(), buffers=1) as recognizer:
+        with pytest.raises(InputError, match="picture 1 of the batch"):
+            recognizer.feed([picture(1), wrong])
+        recognizer.feed([picture(2)], block=False)
+        assert counts(recognizer.pull()) == [2]
+
+
+@bounded
+def test_a_recognizer_that_is_dropped_ends_its_threads() -> None:
+    before = set(threading.enumerate())
+    recognizer = Recognizer(stages())
+    recognizer.feed([picture(1)])
+    assert counts(recognizer.pull()) == [1]
+    recognizer.feed([picture(1)])
+    threads = set(threading.enumerate()) - before
+    assert threads
+    del recognizer
+    gc.collect()
+    for thread in threads:
+        thread.join(DEADLINE)
+    assert not [thread.name for thread in threads if thread.is_alive()]

@@ -19,9 +19,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
-from weakref import WeakSet
+from weakref import WeakSet, finalize
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -344,6 +345,23 @@ class Flow:
             if not self._cancelled:
                 return
         wake()
+
+    def end_with(self, owner: object) -> None:
+        """Stop also when nobody holds `owner` any more, who would have left the block. No thread of it may hold them.
+
+        Owners are collected at any moment in any thread, even in one of ours that holds a lock: so all that is done
+        there is to wake a thread that waits for it.
+        """
+        gone: SimpleQueue[None] = SimpleQueue()
+        finalize(owner, gone.put, None).atexit = False
+        self.waking(lambda: gone.put(None))
+        self.start(lambda: self._outlive(gone), "owner")
+
+    def _outlive(self, gone: SimpleQueue[None]) -> None:
+        gone.get()
+        if not self._cancelled:
+            self.cancel()
+            atexit.unregister(self._stop)
 
     def take_error(self) -> BaseException | None:
         """What a thread of this block raised, for whoever asks first; the block will not raise it then."""

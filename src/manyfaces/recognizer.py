@@ -9,11 +9,13 @@ up nobody else.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
+from numbers import Integral, Real
 from types import TracebackType
 
 import numpy as np
@@ -26,31 +28,31 @@ from manyfaces.types import Frame, FrameResult, Pixels, Unreadable
 
 __all__ = ["Busy", "NotYet", "Pictures", "Recognizer", "Stopped"]
 
-Pictures = Sequence[Pixels] | Pixels
-"""A list of RGB pictures of any sizes, or one array (n, height, width, 3)."""
+Pictures = Iterable[Pixels] | Pixels
+"""RGB pictures of any sizes, or one array (n, height, width, 3)."""
 
 
 class Recognizer:
     """An engine that is fed. A context manager; `close` does the same as leaving the block: it gives up what is under
-    way, joins every thread and frees every buffer."""
+    way, joins every thread and frees every buffer. One that is dropped without either ends its threads by itself."""
 
     def __init__(
         self, stages: Stages, plan: Plan | None = None, *, buffers: int = 3, pictures_per_second: float = 25.0
     ) -> None:
         """`pictures_per_second` dates the pictures of a stream for the tracker, from the first at 0 s."""
-        if buffers < 1 or pictures_per_second <= 0:
-            raise UsageError(f"{buffers} buffers, {pictures_per_second} pictures a second: both must be more than 0")
         self._stages = stages
         self._plan = plan or Plan()
-        self._buffers = buffers
-        self._pace = pictures_per_second
+        self._buffers = _buffers(buffers)
+        self._pace = _pace(pictures_per_second)
         self._streams: dict[str, _Fed] = {}
         self._opening = threading.Lock()
         self._open = ExitStack()
         self._flow = self._open.enter_context(Flow())
         self._arrivals: Channel[Arrival] = self._flow.channel(UNBOUNDED)
         concluded = connect(self._flow, self._arrivals, self._plan.ahead, stages, self._plan)
-        self._flow.start(lambda: self._deliver(concluded), "deliver")
+        streams = self._streams  # all that the thread may hold: it would keep the recognizer itself from being dropped
+        self._flow.start(lambda: _deliver(concluded, streams), "deliver")
+        self._flow.end_with(self)
 
     def __enter__(self) -> Recognizer:
         return self
@@ -71,29 +73,32 @@ class Recognizer:
         Then `Busy` is raised and nothing was fed. Several threads may feed one stream: batches stay whole. A batch of
         no pictures is no batch.
         """
-        shapes = [_shape(picture, number) for number, picture in enumerate(pictures)]
+        limit = _limit(timeout)
+        batch = _batch(pictures)
+        shapes = [_shape(picture, number) for number, picture in enumerate(batch)]
         if not shapes:
             return
         with self._telling():
             fed = self._stream(stream)
-            if not fed.buffers.enter(timeout if block else 0):
+            if not fed.buffers.enter(limit if block else 0):
                 raise Busy(f"stream {stream!r}: all {self._buffers} buffers are taken; pull results, or feed later")
             try:
                 first, places = fed.reserve(len(shapes))
             except BaseException:
                 fed.buffers.leave()
                 raise
-            _pour_in(pictures, shapes, fed, first, places)
+            _pour_in(batch, shapes, fed, first, places)
 
     def pull(self, *, stream: str = "", timeout: float | None = None) -> list[FrameResult]:
         """The results of the oldest batch that was not pulled yet, one per picture; waits for them.
 
         An empty list says that the stream has ended. `NotYet` is raised where `timeout` seconds brought nothing.
         """
+        limit = _limit(timeout)
         with self._telling():
             fed = self._stream(stream)
             try:
-                batches = fed.results.take(timeout=timeout)
+                batches = fed.results.take(timeout=limit)
             except TimeoutError:
                 raise NotYet(f"stream {stream!r}: no batch was finished within {timeout} s; pull again") from None
             for _ in batches:
@@ -117,12 +122,6 @@ class Recognizer:
         self._arrivals.add_writer()
         self._flow.pour((arrival(lane, frame) for frame in fed.pending), self._arrivals, lane.gate, f"stream-{name}")
         return fed
-
-    def _deliver(self, concluded: Channel[Concluded]) -> None:
-        for done in concluded:
-            done.lane.gate.leave()
-            _, row = done.seen
-            self._streams[row.stream].take(row)
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
@@ -187,6 +186,60 @@ class _Fed:
             self.results.end()
 
 
+def _deliver(concluded: Channel[Concluded], streams: dict[str, _Fed]) -> None:
+    for done in concluded:
+        done.lane.gate.leave()
+        _, row = done.seen
+        streams[row.stream].take(row)
+
+
+# --- what is given ---------------------------------------------------------------------------------------------------
+
+
+def _buffers(count: int) -> int:
+    if not isinstance(count, Integral) or count < 1:
+        raise UsageError(f"{count!r} buffers: expected a whole number of them, 1 or more")
+    return int(count)
+
+
+def _pace(pictures_per_second: float) -> float:
+    pace = _number(pictures_per_second)
+    if not 0 < pace < math.inf:
+        raise UsageError(f"{pictures_per_second!r} pictures a second: expected a number, more than 0")
+    return pace
+
+
+def _limit(timeout: float | None) -> float | None:
+    """The seconds to wait at most; more than a thread can wait, in hundreds of years, is no limit."""
+    if timeout is None:
+        return None
+    seconds = _number(timeout)
+    if math.isnan(seconds):
+        raise UsageError(f"timeout {timeout!r}: expected seconds, or None to wait without a limit")
+    return None if seconds >= threading.TIMEOUT_MAX else seconds
+
+
+def _number(value: float) -> float:
+    """A plain float, NaN for what is no number; a whole number that no float holds is endless."""
+    try:
+        return float(value) if isinstance(value, Real) else math.nan
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def _batch(pictures: Pictures) -> Sequence[Pixels] | Pixels:
+    """The pictures as something to be gone through twice. A generator can be gone through once."""
+    if isinstance(pictures, Sequence) or (isinstance(pictures, np.ndarray) and pictures.ndim):
+        return pictures
+    try:
+        each = iter(pictures)
+    except TypeError:
+        raise InputError(
+            f"{type(pictures).__name__} is no batch; feed a list of pictures, or one array (n, height, width, 3)"
+        ) from None
+    return list(each)
+
+
 def _block(shapes: list[tuple[int, ...]]) -> list[Pixels]:
     """Room for pictures of these shapes, one behind the other in one block of memory."""
     edges = np.cumsum([0, *(np.prod(shape) for shape in shapes)])
@@ -196,7 +249,13 @@ def _block(shapes: list[tuple[int, ...]]) -> list[Pixels]:
 
 def _shape(picture: Pixels, number: int) -> tuple[int, ...]:
     """Refuse what is no picture before anything of the batch is on its way."""
-    array = np.asarray(picture)
+    try:
+        array = np.asarray(picture)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"picture {number} of the batch is no array, or rows of it differ in length; feed RGB, height x width x 3, "
+            "uint8"
+        ) from None
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or not array.size:
         raise InputError(
             f"picture {number} of the batch is {array.shape} of {array.dtype}; feed RGB, height x width x 3, uint8"
@@ -205,7 +264,11 @@ def _shape(picture: Pixels, number: int) -> tuple[int, ...]:
 
 
 def _pour_in(
-    pictures: Pictures, shapes: list[tuple[int, ...]], fed: _Fed, first: int, places: list[Place[Frame | Unreadable]]
+    pictures: Sequence[Pixels] | Pixels,
+    shapes: list[tuple[int, ...]],
+    fed: _Fed,
+    first: int,
+    places: list[Place[Frame | Unreadable]],
 ) -> None:
     """Copy a batch into one block, picture by picture; each goes on its way as soon as it is there."""
     filled = 0
