@@ -257,6 +257,12 @@ def test_nobody_answers() -> None:
         assert "no answer in time" in refusal(f"http://127.0.0.1:{silent.getsockname()[1]}/door", patience)
 
 
+def test_a_host_that_nobody_knows() -> None:
+    name = "x" * 64  # longer than a part of a host's name can be, so that no server is asked for it
+    sentence = refusal(f"rtsp://{name}.invalid/door")
+    assert "the stream cannot be opened (no such host or no answer); check the address" in sentence
+
+
 def test_an_absent_camera() -> None:
     sentence = refusal("97")
     assert sentence.startswith("camera 97: ")

@@ -8,6 +8,7 @@ the gap.
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -114,8 +115,10 @@ def open_stream(name: str, patience: Patience = PATIENCE) -> InputContainer:
             name, options=options, timeout=(patience.answer_seconds, patience.answer_seconds), metadata_errors="replace"
         )
     except av.FFmpegError as error:
+        # All that FFmpeg says of a host that nobody knows is: input/output error.
+        reason = "no such host or no answer" if error.errno == errno.EIO else why(error)
         hint = "check the address, the network and whether the sender is on"
-        raise InputError(f"{shown(name)}: the stream cannot be opened ({why(error)}); {hint}") from error
+        raise InputError(f"{shown(name)}: the stream cannot be opened ({reason}); {hint}") from error
     return _with_video(container, name)
 
 
