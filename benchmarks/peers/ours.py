@@ -11,10 +11,14 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from pathlib import Path
 
 import measuring
 
 import manyfaces as mf
+from manyfaces.bench.streams import Clip
+from manyfaces.build import build_engine
+from manyfaces.engine import Engine
 
 HEADS = ("both", "emotion", "identity")
 PACKAGES = ("manyfaces", "openvino", "numpy", "av")
@@ -24,6 +28,7 @@ PASSES = 100_000
 def main() -> None:
     parser = measuring.command_line("manyfaces", HEADS)
     parser.add_argument("--mode", choices=("every-face", "budget"), default="every-face")
+    parser.add_argument("--endless", action="store_true", help="one stream that never ends, as from a camera")
     parser.add_argument("--same-size", action="store_true", help="read emotions with the mini-XCEPTION")
     parser.add_argument("--min-face", type=float, default=mf.Options().min_face, help="smallest face to look for")
     chosen = measuring.parsed(parser, "manyfaces", HEADS)
@@ -34,12 +39,14 @@ def main() -> None:
         every_face=chosen.mode == "every-face",
         min_face=chosen.min_face,
     )
-    with closing(seen([str(chosen.clip)] * PASSES, options)) as results:
-        if chosen.mode == "budget":
+    source = endless(chosen.clip, options) if chosen.endless else seen([str(chosen.clip)] * PASSES, options)
+    with closing(source) as results:
+        if chosen.mode == "budget" and not chosen.endless:
             figures = whole_passes(results, chosen.seconds)
         else:
             figures = measuring.timed((faces for _, faces in results), chosen.seconds)
     name = f"manyfaces, {chosen.mode}" + (", mini-XCEPTION" if chosen.same_size else "")
+    name += ", one stream" if chosen.endless else ""
     name += "" if chosen.min_face == mf.Options().min_face else f", from {chosen.min_face:g} pixels"
     measuring.write(chosen.json, measuring.row(name, chosen, figures, PACKAGES, ""))
 
@@ -51,6 +58,12 @@ def seen(clips: list[str], options: mf.Options) -> Generator[tuple[int, int], No
             print(f"{result.stream}: {result.error}", file=sys.stderr)
             sys.exit(2)
         yield result.index, len(result.faces)
+
+
+def endless(clip: Path, options: mf.Options) -> Generator[tuple[int, int], None, None]:
+    """The clip over and over, but its people do not come anew: as long as a film is, not as long as the clip."""
+    for _, row in Engine(*build_engine(options)).run(Clip.of(clip).endless()):
+        yield row.index, len(row.faces)
 
 
 def whole_passes(

@@ -48,6 +48,7 @@ class Job:
 OURS = (
     ("manyfaces, every-face", "both", ("--mode", "every-face")),
     ("manyfaces, budget", "both", ("--mode", "budget")),
+    ("manyfaces, budget, one stream", "both", ("--mode", "budget", "--endless")),
     ("manyfaces, every-face", "emotion", ("--mode", "every-face")),
     ("manyfaces, every-face, mini-XCEPTION", "emotion", ("--mode", "every-face", "--same-size")),
     ("manyfaces, every-face, from 16 pixels", "emotion", ("--mode", "every-face", "--min-face", "16")),

@@ -84,7 +84,7 @@ class Budget:
     between readings of a face of whom nobody doubts. deadline: seconds that a live result may take.
     """
 
-    detections: float = 12.5
+    detections: float = 8.0
     emotions: float = 8.0
     identities: float = 5.0
     refresh: float = 2.5
@@ -129,6 +129,7 @@ class Thrifty:
         self._effort = 1.0
         self._looked = -inf
         self._last: float | None = None
+        self._followed: float | None = None
         self._view: tuple[tuple[int, ...], Pixels] | None = None
 
     @property
@@ -150,16 +151,19 @@ class Thrifty:
         return Look.AFRESH if afresh else Look.FIND
 
     def turns(self, frame: Frame, look: Look, tracks: Tracks, /) -> Turns:
-        """The faces that are due, only where they were found: where exactly a face carried on is nobody knows."""
+        """The faces that are due. Who somebody is is asked only where a face was found: where exactly one carried on is
+        nobody knows, which does an expression no harm."""
         while self._news and self._heard <= self._met - self._lag:
             self._take_in(self._news.popleft())
             self._heard += 1
         self._met += 1
+        soon = frame.seconds + (0.0 if self._followed is None else max(frame.seconds - self._followed, 0.0)) / 2
+        self._followed = frame.seconds
         if not look.detects:
-            return Turns.nobodys()
+            return self._expressions(self._accounts_of(frame, tracks), frame.seconds, soon)
         accounts, worth = self._accounts_of(frame, tracks), _worth(tracks, frame)
         fresh = look is Look.AFRESH and self._effort >= 1
-        turns = Turns.of_all(len(tracks)) if fresh else self._due(accounts, worth, frame.seconds)
+        turns = Turns.of_all(len(tracks)) if fresh else self._due(accounts, worth, frame.seconds, soon)
         self._book(turns, accounts, worth, frame.seconds)
         return turns
 
@@ -195,11 +199,19 @@ class Thrifty:
             found.append(account)
         return found
 
-    def _due(self, accounts: list[_Account], worth: Floats, now: float) -> Turns:
-        soon = now + 0.5 / self._budget.detections  # due before half the way to the next search is due now
+    def _expressions(self, accounts: list[_Account], now: float, soon: float) -> Turns:
+        """Between two searches."""
+        due = [position for position, one in enumerate(accounts) if one.emotion_due <= soon]
+        for position in due:
+            self._book_emotion(accounts[position], now, position)
+        return Turns(np.array(due, np.int64), np.empty(0, np.int64))
+
+    def _due(self, accounts: list[_Account], worth: Floats, now: float, soon: float) -> Turns:
+        """Expressions that are due before half the way to the next frame, identities before that to the next search."""
+        search = now + 0.5 / self._budget.detections
         emotion = [one.emotion_due <= soon for one in accounts]
         identity = [
-            one.identity_due <= soon or (value > BETTER * one.best and now - one.asked >= 1 / self._budget.identities)
+            one.identity_due <= search or (value > BETTER * one.best and now - one.asked >= 1 / self._budget.identities)
             for one, value in zip(accounts, worth.tolist(), strict=True)
         ]
         return Turns(np.flatnonzero(emotion), self._bounded(np.flatnonzero(identity), accounts))
