@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -188,3 +189,43 @@ def test_more_shapes_than_are_kept_are_all_answered():
     for side in range(32, 32 * 9, 32):
         for _ in range(10):
             assert network(np.zeros((1, side, 32, 3), np.uint8))["obj_32"].shape == (1, side // 32, 1)
+
+
+@pytest.mark.parametrize("library", ["openvino", "onnxruntime"])
+def test_no_library_reports_anything_or_leaves_a_file(tmp_path: Path, library: str) -> None:
+    """Not even if the variable that holds one of them back is set the other way; and it stays so for other programs."""
+    pytest.importorskip(library)
+    code = """
+import os, socket, sys, threading
+asked = []
+socket.getaddrinfo = socket.socket.connect = lambda *about, **more: asked.append(about) or []
+import numpy as np
+from manyfaces.runtime import Runtime, installed_libraries, load_network
+from manyfaces.weights import load
+
+threads = [threading.Thread(target=installed_libraries) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+weights = load("emotion")
+network = load_network(weights.content, weights.card.input, Runtime(sys.argv[1]))
+network(np.zeros((1, 48, 48, 1), np.uint8))
+print(asked, os.environ["ORT_DISABLE_TELEMETRY"], sys.modules.get("openvino_telemetry", "free to import"))
+"""
+    places = {"HOME": tmp_path, "XDG_CACHE_HOME": tmp_path / "cache", "XDG_DATA_HOME": tmp_path / "data"}
+    surroundings = {**os.environ, **{name: str(path) for name, path in places.items()}, "ORT_DISABLE_TELEMETRY": "0"}
+    command = [sys.executable, "-c", code, library]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=surroundings)
+    assert (done.stdout, done.stderr) == ("[] 0 free to import\n", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+def test_the_doctor_says_what_could_not_be_written() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "manyfaces", "doctor"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, len(done.stderr.splitlines())) == (3, 1), done.stderr
+    assert done.stderr.startswith("manyfaces: standard output: cannot be written: the disk is full")

@@ -12,7 +12,8 @@ import os
 import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -40,6 +41,9 @@ BATCH = 16
 OWN_AFTER, MOST_OWN = 8, 6
 """Calls with pictures of one shape after which it gets a network of its own, and how many are kept: compiling takes as
 long as ten calls, and each takes memory for its pictures."""
+
+_IMPORTING = threading.Lock()
+"""What an import is shielded from is changed for the whole process, so two threads must not do it at once."""
 
 Outputs = Mapping[str, Floats]
 
@@ -97,9 +101,7 @@ def installed_libraries() -> dict[str, str]:
     """The inference libraries at hand and their versions."""
     found = {"openvino": _openvino().get_version().split("-")[0]}
     if find_spec("onnxruntime"):
-        import onnxruntime
-
-        found["onnxruntime"] = onnxruntime.__version__
+        found["onnxruntime"] = _onnxruntime().__version__
     return found
 
 
@@ -267,17 +269,51 @@ def _openvino() -> Any:
     Its import sends an event to a statistics server and keeps a number for this user in ~/intel, unless the package
     that does so is missing. Here it is missing while OpenVINO is imported: nothing leaves this machine.
     """
-    reporter = "openvino_telemetry"
-    known = sys.modules.get(reporter)
-    sys.modules[reporter] = None  # type: ignore[assignment]  # how Python is told that a module cannot be had
-    try:
+    with _IMPORTING, _missing("openvino_telemetry"):
         import openvino
         import openvino.preprocess
-    finally:
-        del sys.modules[reporter]
-        if known is not None:
-            sys.modules[reporter] = known
     return openvino
+
+
+@cache
+def _onnxruntime() -> Any:
+    """The library, imported without telling anybody.
+
+    From 1.31 on its import reports to Microsoft and keeps a number for this user in the cache folder, unless this
+    variable is set by then. It is put back at once: programs that this process starts are not ours to tell.
+    https://github.com/microsoft/onnxruntime/blob/main/docs/Privacy.md
+    """
+    with _IMPORTING, _variable("ORT_DISABLE_TELEMETRY", "1"):
+        import onnxruntime
+
+        onnxruntime.disable_telemetry_events()  # Windows has another way of reporting, which the variable leaves on
+    return onnxruntime
+
+
+@contextmanager
+def _missing(package: str) -> Iterator[None]:
+    """As if a package were not installed."""
+    known = sys.modules.get(package)
+    sys.modules[package] = None  # type: ignore[assignment]  # how Python is told that a module cannot be had
+    try:
+        yield
+    finally:
+        del sys.modules[package]
+        if known is not None:
+            sys.modules[package] = known
+
+
+@contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    """An environment variable that is put back as it was."""
+    known = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if known is not None:
+            os.environ[name] = known
 
 
 @cache
@@ -326,8 +362,7 @@ class _OnnxRuntimeNetwork:
     def __init__(self, graph: onnx.ModelProto, spec: InputSpec, runtime: Runtime) -> None:
         if not find_spec("onnxruntime"):
             raise MissingExtra("the runtime onnxruntime", "onnxruntime")
-        import onnxruntime
-
+        onnxruntime = _onnxruntime()
         self._spec = spec
         self._input = graph.graph.input[0].name
         self._names = [value.name for value in graph.graph.output]

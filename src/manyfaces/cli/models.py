@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -16,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from manyfaces.cli.outcome import DONE, NOTHING_DONE
-from manyfaces.errors import ManyfacesError
+from manyfaces.errors import ManyfacesError, OutputError
 from manyfaces.options import default_gallery
 
 app = typer.Typer(no_args_is_help=True, help="The networks: where they come from, their hashes and terms.")
@@ -35,12 +37,20 @@ EXTRAS = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at: whether it is well, what was seen, and how to mend it."""
+    """One thing that was looked at: whether it is well, what was seen, how to mend it, and whether there is such a
+    thing at all: where there need not be, that is well too."""
 
     name: str
     well: bool
     seen: str
     mend: str = ""
+    there: bool = True
+
+    @property
+    def mark(self) -> str:
+        if not self.well:
+            return "[red]no[/]"
+        return "[green]ok[/]" if self.there else "-"
 
 
 @app.command("list")
@@ -54,7 +64,7 @@ def list_models() -> None:
         figures = {"task": card.task, "terms": card.licence, "trained by": card.trained_by, "SHA-256": card.sha256}
         lines = [f"{what}: {said}" for what, said in {**figures, "file": path.name}.items()]
         table.add_row(card.name, escape("\n".join([*lines, *card.notes])))
-    _console().print(table)
+    _print(table)
 
 
 @app.command("check")
@@ -140,9 +150,9 @@ def _tuning() -> Finding:
 
     found = kept()
     if found.warning:
-        return Finding("tuning", True, found.warning)
+        return Finding("tuning", True, found.warning, there=False)
     if not found.is_tuned:
-        return Finding("tuning", True, f"not tuned: run  manyfaces tune, about {TAKES} seconds")
+        return Finding("tuning", True, f"not tuned: run  manyfaces tune, about {TAKES} seconds", there=False)
     plan, spending = found.plan, found.plan.spending
     ways = [f"{task} {way.backend} {way.precision}, {way.batch} at once" for task, way in plan.ways.items()]
     cores = f"workers {spending.workers}, callers {spending.callers}, threads {spending.threads or 'usual'}"
@@ -153,14 +163,14 @@ def _tuning() -> Finding:
 def _extras() -> Iterator[Finding]:
     for extra, module in EXTRAS.items():
         there = find_spec(module) is not None
-        yield Finding(
-            f"extra {extra}", True, "installed" if there else f"not installed; pip install '.[{extra}]' adds it"
-        )
+        seen = "installed" if there else f"not installed; pip install '.[{extra}]' adds it"
+        yield Finding(f"extra {extra}", True, seen, there=there)
 
 
 def _gallery() -> Finding:
     path = default_gallery()
-    return Finding("gallery", True, str(path) if path.exists() else f"none yet; people add makes {path}")
+    there = path.exists()
+    return Finding("gallery", True, str(path) if there else f"none yet; people add makes {path}", there=there)
 
 
 def _console() -> Console:
@@ -170,7 +180,18 @@ def _console() -> Console:
 def _report(findings: list[Finding]) -> None:
     table = Table("", "part", "seen")
     for finding in findings:
-        mark = "[green]ok[/]" if finding.well else "[red]no[/]"
-        table.add_row(mark, finding.name, escape(finding.mend or finding.seen))
-    _console().print(table)
+        table.add_row(finding.mark, finding.name, escape(finding.mend or finding.seen))
+    _print(table)
     raise typer.Exit(DONE if all(finding.well for finding in findings) else NOTHING_DONE)
+
+
+def _print(table: Table) -> None:
+    """What could not be printed, as where the disk is full, must not be tried again when Python ends."""
+    from manyfaces.sinks.files import writing
+
+    try:
+        with writing("standard output"):
+            _console().print(table)
+    except OutputError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
