@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,11 +19,25 @@ from hypothesis import strategies as st
 
 from conftest import Run
 from manyfaces import build, plans, tune
+from manyfaces.bench import machine
 from manyfaces.build import build_emotion_head, build_engine, nobody, quantised
+from manyfaces.cli import models
 from manyfaces.engine import Plan
 from manyfaces.errors import OutputError, UsageError, WeightsError
 from manyfaces.options import Options
-from manyfaces.plans import UNTUNED, Row, Spending, TunedPlan, Way, keep, kept, plan_path, this_machine, way_for
+from manyfaces.plans import (
+    UNTUNED,
+    Machine,
+    Row,
+    Spending,
+    TunedPlan,
+    Way,
+    keep,
+    kept,
+    plan_path,
+    this_machine,
+    way_for,
+)
 from manyfaces.runtime import Network, Outputs, Runtime, load_network, prepared
 from manyfaces.types import Crops, Detections, Frame, Pixels
 from manyfaces.weights import Weights, find, load
@@ -35,6 +51,8 @@ PLAN = TunedPlan(
     1.25,
     (Row("emotion", {"runtime": "onnxruntime"}, {"32 faces": 3.5}, 0.5, {"mean": 0.001}, True, True),),
 )
+
+ANY = Machine("a processor", "features", 2, {})
 
 
 @pytest.fixture(autouse=True)
@@ -94,12 +112,37 @@ def broken_plans() -> Iterator[Any]:
         {"batch": 10**9},
         {"batch": "8"},
         {"weights": 1},
+        {"weights": "[red]x[/red]"},
+        {"quantised": "\x1b[2J"},
+        {"weights": "x" * 1000},
     ):
         yield {**whole, "ways": {"emotion": {**asdict(MEASURED), **wrong}}}
+    yield {**whole, "ways": {"cooking": asdict(MEASURED)}}
+    for wrong in ({"workers": 65}, {"callers": 65}):
+        yield {**whole, "spending": {**asdict(PLAN.spending), **wrong}}
     for wrong in ({"workers": 0}, {"workers": True}, {"callers": -1}, {"threads": 10**6}, {"faces": 1.5}, {"spin": 1}):
         yield {**whole, "spending": {**asdict(PLAN.spending), **wrong}}
     yield from ({**whole, "measured": wrong} for wrong in (1, [1], [{"part": "x"}]))
-    yield from ({**whole, "speedup": wrong} for wrong in (None, "fast", []))
+    speedups = (None, "fast", [], "1.2", True, 0, -1, float("nan"), float("inf"), 10**400)
+    yield from ({**whole, "speedup": wrong} for wrong in speedups)
+    yield from ({**whole, "made": wrong} for wrong in (None, "", "yesterday", "[red]2026-01-02[/red]"))
+    for wrong in (
+        {"part": "[red]x"},
+        {"part": 3},
+        {"choice": {"runtime": "\x1b[2J"}},
+        {"choice": {"runtime": 0.5}},
+        {"choice": {"[b]": 1}},
+        {"choice": "fast"},
+        {"milliseconds": {"a": float("inf")}},
+        {"milliseconds": {"a": "3"}},
+        {"ratio": 0},
+        {"ratio": float("nan")},
+        {"deviation": {"mean": "none"}},
+        {"allowed": "yes"},
+        {"chosen": 1},
+    ):
+        yield {**whole, "measured": [{**asdict(PLAN.measured[0]), **wrong}]}
+    yield {**whole, "ways": {"emotion": {**asdict(MEASURED), "\x1b[2J": 1}}}
 
 
 def test_a_plan_that_is_none_is_a_warning_and_never_an_error() -> None:
@@ -110,6 +153,7 @@ def test_a_plan_that_is_none_is_a_warning_and_never_an_error() -> None:
         assert found.plan is UNTUNED, wrong
         assert found.warning.startswith(str(path)), wrong
         assert len(found.warning.splitlines()) == 1
+        assert found.warning.isprintable(), wrong
         assert "manyfaces tune" in found.warning
 
 
@@ -120,6 +164,44 @@ def test_half_a_file_and_no_text_at_all() -> None:
         path.write_bytes(content)
         assert kept().plan is UNTUNED
         assert "no plan of this machine" in kept().warning
+
+
+def test_a_deviation_may_be_not_a_number() -> None:
+    """Answers of a network that fails; its row is not allowed, and the plan is good."""
+    failed = replace(PLAN.measured[0], deviation={"mean": float("nan")}, allowed=False, chosen=False)
+    keep(replace(PLAN, measured=(failed,)), this_machine())
+    assert kept().is_tuned
+
+
+@pytest.mark.parametrize("what", ["pipe", "endless", "large"])
+def test_what_is_no_file_of_sane_size_is_not_read(what: str) -> None:
+    """It would never come to an end."""
+    path = plan_path(this_machine())
+    path.parent.mkdir(parents=True)
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "endless":
+        path.symlink_to("/dev/zero")
+    else:
+        with path.open("wb") as file:
+            file.truncate(2**31)
+    assert kept().plan is UNTUNED
+    assert "cannot be read" in kept().warning
+    keep(PLAN, this_machine())
+    assert kept().plan == PLAN
+
+
+def test_what_keeping_would_fail_with_is_known_before(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = this_machine()
+    plans.refuse_unkeepable(here)
+    assert list(plans.plans_folder().iterdir()) == []
+    plan_path(here).mkdir()
+    with pytest.raises(OutputError, match="cannot be kept"):
+        plans.refuse_unkeepable(here)
+    (cache / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache / "file"))
+    with pytest.raises(OutputError, match="cannot be kept"):
+        plans.refuse_unkeepable(here)
 
 
 def test_a_folder_in_the_place_of_the_plan() -> None:
@@ -352,6 +434,9 @@ def test_divisions_of_the_cores(cores: int) -> None:
     assert several[0] == Spending()
     assert len(set(several)) == len(several)
     assert all(one.threads in (0, cores) and 1 <= one.callers <= max(one.workers, 2) for one in several)
+    for one in several:  # a plan is never refused for what tuning has chosen itself
+        found = json.loads(json.dumps(plans.as_dict(replace(PLAN, spending=one), ANY)))
+        assert plans.parse(found, ANY).spending == one
 
 
 @pytest.mark.parametrize(
@@ -487,10 +572,11 @@ def test_tuning_in_the_smallest_scope(run: Run, tmp_path: Path) -> None:
     ran = run("tune", "--quick", "--json", "figures.json")
     assert ran.status == 0, ran.err
     figures = json.loads((tmp_path / "figures.json").read_text())
+    assert (figures["kept"], kept().is_tuned) == (None, False)  # what it finds is worth little
+    assert "a quick try is worth little" in ran.out
+    keep(plans.parse(figures, this_machine()), this_machine())
     found = kept()
     assert (found.is_tuned, found.warning) == (True, "")
-    assert figures["kept"] == str(found.path)
-    assert found.plan == plans.parse(figures, this_machine())
     parts = {one.part for one in found.plan.measured}
     assert parts >= {"detection", "identity", "emotion", "identity batch", "emotion batch", "cores", "at once"}
     assert all(one.chosen <= one.allowed for one in found.plan.measured)
@@ -510,6 +596,71 @@ def test_a_dry_run_keeps_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
     assert kept().plan == PLAN
 
 
+@pytest.fixture
+def never_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measure(*_: object) -> TunedPlan:
+        raise AssertionError("this takes minutes, and what is wrong was known before")
+
+    monkeypatch.setattr(tune, "tune", measure)
+
+
+@pytest.mark.usefixtures("never_measured")
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["--json", "mine.json"], 3, "something else"),
+        (["--json", "mine.txt"], 3, "something else"),
+        (["--json", "nowhere/figures.json"], 3, "no folder"),
+        (["--json", "pipe"], 3, "a device or a pipe"),
+        (["--json", "/dev/full"], 3, "a device or a pipe"),
+        (["--forget", "--quick"], 2, "--forget"),
+        (["--forget", "--json", "figures.json"], 2, "--forget"),
+        (["--forget", "--pictures", "."], 2, "--forget"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_measured(
+    run: Run, tmp_path: Path, arguments: list[str], status: int, said: str
+) -> None:
+    for name, content in {"mine.json": '{"machine": 1, "rows": []}', "mine.txt": "a letter"}.items():
+        (tmp_path / name).write_text(content)
+    os.mkfifo(tmp_path / "pipe")
+    before = keep(PLAN, this_machine()).read_bytes()
+    ran = run("tune", *arguments)
+    assert (ran.status, ran.out, len(ran.err.splitlines())) == (status, "", 1)
+    assert said in ran.err
+    assert (tmp_path / "mine.txt").read_text() == "a letter"
+    assert kept().path.read_bytes() == before
+
+
+@pytest.mark.usefixtures("never_measured")
+def test_a_cache_that_cannot_be_written_is_known_before_anything_is_measured(run: Run, cache: Path) -> None:
+    cache.write_text("")
+    ran = run("tune")
+    assert (ran.status, "cannot be kept" in ran.err) == (3, True)
+
+
+def test_figures_are_written_even_if_the_plan_cannot_be_kept(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(*_: object) -> TunedPlan:
+        plan_path(this_machine()).mkdir()  # somebody was quicker
+        return PLAN
+
+    monkeypatch.setattr(tune, "tune", measure)
+    ran = run("tune", "--json", "figures.json")
+    assert (ran.status, "cannot be kept" in ran.err) == (3, True)
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert (figures["kept"], plans.parse(figures, this_machine())) == (None, PLAN)
+    assert "Nothing was kept" in ran.out
+
+
+def test_a_busy_machine_is_named_unless_all_is_to_be_quiet(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune, "tune", lambda *_: PLAN)
+    monkeypatch.setattr(machine, "load", lambda: 1e6)
+    assert "this machine is busy" in run("tune", "--dry-run").err
+    assert run("tune", "--dry-run", "-q").err == ""
+
+
 def test_own_pictures_are_checked_too(run: Run, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[tuple[int, ...]] = []
     monkeypatch.setattr(tune, "tune", lambda _scope, pictures, _step: given.extend(p.shape for p in pictures) or PLAN)
@@ -520,10 +671,17 @@ def test_own_pictures_are_checked_too(run: Run, photo: Path, monkeypatch: pytest
     assert (ran.status, "empty" in ran.err) == (3, True)
 
 
-def test_the_doctor_names_a_plan_that_is_passed_over(run: Run) -> None:
+def test_the_doctor_names_a_plan_that_is_passed_over_and_what_is_not_there(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     keep(PLAN, this_machine()).write_text("{}")
+    monkeypatch.setattr(models, "EXTRAS", {"parrot": "no_such_parrot", "numbers": "numpy"})
     ran = run("doctor")
     assert (ran.status, "no plan of this machine" in ran.out) == (0, True)
+    marks = {
+        cells[2]: cells[1] for cells in (re.split(r"\s*[│|]\s*", line) for line in ran.out.splitlines()) if cells[2:]
+    }
+    assert (marks["extra parrot"], marks["extra numbers"], marks["gallery"]) == ("-", "ok", "-")
 
 
 def test_analysis_goes_on_with_a_broken_plan(run: Run, photo: Path) -> None:

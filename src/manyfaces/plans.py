@@ -7,18 +7,23 @@ used is passed over. See docs/decisions/0011-tuning.md.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import platform
+import stat
+import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from manyfaces.card import ModelCard
+from manyfaces.card import ModelCard, Task
 from manyfaces.errors import OutputError
 from manyfaces.options import Options
 from manyfaces.runtime import BACKENDS, BATCH, MOST_THREADS, PRECISIONS, usable_cores
@@ -29,8 +34,11 @@ TAKES = 90
 """Seconds that tuning takes on two cores, to be told before it is begun."""
 
 LIBRARIES = ("manyfaces", "openvino", "onnxruntime")
-MOST = 1024
-"""Of workers, faces, pictures or a batch; a file that asks for more is broken."""
+MOST, MOST_WORKERS = 1024, 64
+"""Of faces, pictures or a batch, and of workers or callers; a file that asks for more is broken."""
+
+MOST_NAME, MOST_BYTES = 200, 2**20
+"""Letters of a name in it, and bytes of the file; a plan has some ten thousand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,27 +185,60 @@ def kept() -> Kept:
     machine = this_machine()
     path = plan_path(machine)
     try:
-        return Kept(parse(json.loads(path.read_text(encoding="utf-8")), machine), path)
+        return Kept(parse(json.loads(_content(path)), machine), path)
     except FileNotFoundError:
         return Kept(UNTUNED, path)
     except OSError as error:
         return Kept(UNTUNED, path, f"{path}: the plan cannot be read ({error.strerror}); run  manyfaces tune  again")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0][:120]
+        reason = _printable(f"{type(error).__name__}: {error}")[:120]
         return Kept(UNTUNED, path, f"{path}: this is no plan of this machine ({reason}); run  manyfaces tune  again")
+
+
+def _content(path: Path) -> bytes:
+    """What else lies in the place of a plan, such as a pipe or a device that never ends, is not opened."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is no plain file")
+    if found.st_size > MOST_BYTES:
+        raise OSError(errno.EFBIG, f"it has {found.st_size:,} bytes, far more than a plan")
+    return path.read_bytes()
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def refuse_unkeepable(machine: Machine) -> None:
+    """Says before minutes of measuring what `keep` would say after them: a file is made there and taken away again."""
+    with _keeping(plan_path(machine)) as unfinished:
+        unfinished.touch()
 
 
 def keep(plan: TunedPlan, machine: Machine) -> Path:
     """Written beside its place and moved there whole, so that nobody ever reads half a plan."""
     path = plan_path(machine)
+    content = json.dumps(as_dict(plan, machine), indent=1, ensure_ascii=False) + "\n"
+    with _keeping(path) as unfinished:
+        unfinished.write_text(content, encoding="utf-8")
+        unfinished.replace(path)
+    return path
+
+
+@contextmanager
+def _keeping(path: Path) -> Iterator[Path]:
+    """A file beside a plan's place, gone afterwards."""
     unfinished = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(json.dumps(as_dict(plan, machine), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        unfinished.replace(path)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "a folder is in its place")
+        try:
+            yield unfinished
+        finally:
+            unfinished.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{path}: the plan cannot be kept ({error.strerror}); set XDG_CACHE_HOME elsewhere") from None
-    return path
 
 
 def forget() -> bool:
@@ -222,12 +263,15 @@ def parse(found: dict[str, Any], machine: Machine) -> TunedPlan:
         raise ValueError(f"format {found['format']!r}, not {FORMAT}")
     if found["machine"] != asdict(machine):
         raise ValueError("it was made on another machine or with other versions")
+    if not found["ways"].keys() <= set(get_args(Task)):
+        raise ValueError(f"unknown tasks among {', '.join(map(repr, found['ways']))}")
+    datetime.fromisoformat(found["made"])
     return TunedPlan(
         ways={task: _way(fields) for task, fields in found["ways"].items()},
         spending=_spending(found["spending"]),
-        made=str(found["made"]),
-        speedup=float(found["speedup"]),
-        measured=tuple(Row(**row) for row in found["measured"]),
+        made=found["made"],
+        speedup=_positive("speedup", found["speedup"]),
+        measured=tuple(_row(fields) for fields in found["measured"]),
     )
 
 
@@ -235,19 +279,46 @@ def _way(fields: dict[str, Any]) -> Way:
     way = Way(**fields)
     if way.backend not in BACKENDS or way.precision not in PRECISIONS:
         raise ValueError(f"unknown runtime {way.backend!r} or precision {way.precision!r}")
-    if not (isinstance(way.weights, str) and isinstance(way.quantised, str)):
-        raise ValueError("weights without a name")
+    _expect_names(way.weights, way.quantised)
     _expect("batch", way.batch, 1, MOST)
     return way
 
 
 def _spending(fields: dict[str, Any]) -> Spending:
     spending = Spending(**fields)
+    bounds = {"workers": (1, MOST_WORKERS), "callers": (1, MOST_WORKERS), "threads": (0, MOST_THREADS)}
     for name, value in asdict(spending).items():
-        _expect(name, value, 0 if name == "threads" else 1, MOST_THREADS if name == "threads" else MOST)
+        _expect(name, value, *bounds.get(name, (1, MOST)))
     return spending
+
+
+def _row(fields: dict[str, Any]) -> Row:
+    """A deviation may be not a number: that is how answers look that are far off."""
+    row = Row(**fields)
+    said = [value for value in row.choice.values() if type(value) is not int]
+    _expect_names(row.part, *row.choice, *said, *row.milliseconds, *row.deviation)
+    for name, value in {**row.milliseconds, "ratio": row.ratio}.items():
+        _positive(name, value)
+    if not all(type(value) in (int, float) for value in row.deviation.values()):
+        raise ValueError(f"deviation {row.deviation!r}: expected numbers")
+    if not (type(row.allowed) is bool and type(row.chosen) is bool):
+        raise ValueError(f"allowed {row.allowed!r}, chosen {row.chosen!r}: expected true or false")
+    return row
 
 
 def _expect(name: str, value: Any, least: int, most: int) -> None:
     if type(value) is not int or not least <= value <= most:
         raise ValueError(f"{name} {value!r}: expected {least} to {most}")
+
+
+def _positive(name: str, value: Any) -> float:
+    if type(value) not in (int, float) or not 0 < value < sys.float_info.max:
+        raise ValueError(f"{name} {value!r}: expected a number above 0")
+    return float(value)
+
+
+def _expect_names(*names: Any) -> None:
+    """They are shown on terminals: no control characters, and none that mean colours there."""
+    for name in names:
+        if not (isinstance(name, str) and len(name) <= MOST_NAME and name.isprintable() and "[" not in name):
+            raise ValueError(f"{name!r} is no name")

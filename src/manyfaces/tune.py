@@ -29,7 +29,7 @@ from manyfaces.heads.emotion import EmotionHead
 from manyfaces.heads.identity import IdentityHead
 from manyfaces.options import Options
 from manyfaces.pipeline import Stages
-from manyfaces.plans import UNTUNED, Row, Spending, TunedPlan, Way
+from manyfaces.plans import MOST_WORKERS, UNTUNED, Row, Spending, TunedPlan, Way
 from manyfaces.runtime import BATCH, OWN_AFTER, Network, Runtime, installed_libraries, usable_cores
 from manyfaces.types import Crops, Detections, Floats, Frame, Pixels
 from manyfaces.weights import Weights, load
@@ -415,14 +415,14 @@ def tune_engine(
 
 def divisions(cores: int) -> list[Spending]:
     """Ways of dividing the cores: few streams of many threads, or many of few."""
-    usual = Spending()
+    usual, most = Spending(), min(cores, MOST_WORKERS)
     several = [
         usual,
         replace(usual, callers=1),
         replace(usual, threads=cores),
         replace(usual, workers=3),
-        replace(usual, workers=cores, callers=cores, threads=cores),
-        replace(usual, workers=-(-cores // 2), callers=-(-cores // 2), threads=cores),
+        replace(usual, workers=most, callers=most, threads=cores),
+        replace(usual, workers=-(-most // 2), callers=-(-most // 2), threads=cores),
     ]
     return list(dict.fromkeys(several))
 

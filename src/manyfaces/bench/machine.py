@@ -26,7 +26,7 @@ def circumstances(command: str) -> dict[str, Any]:
         "commit": commit(),
         "date": date.today().isoformat(),
         "command": command,
-        "load_before": _load(),
+        "load_before": load(),
         "kernels": f"interpreted: {', '.join(interpreted())}" if interpreted() else "compiled",
     }
 
@@ -40,9 +40,17 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _load() -> float | None:
+def load() -> float | None:
     """How many programs wanted a core in the last minute. Figures of a busy machine say little."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def busy() -> str:
+    """A sentence where more programs want a core than there are cores; nothing otherwise."""
+    wanted, cores = load(), usable_cores()
+    if wanted is None or wanted <= cores:
+        return ""
+    return f"this machine is busy (load {wanted:.1f}, {cores} cores): stop other programs, or figures say little"
 
 
 def versions() -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,8 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from manyfaces.cli.evaluate import JsonFile
+from manyfaces.cli.figures import refuse_figures, write_figures
+from manyfaces.cli.outcome import complain
 from manyfaces.cli.progress import Steps
-from manyfaces.errors import InputError, OutputError
+from manyfaces.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from manyfaces.plans import Row, TunedPlan
@@ -23,40 +24,64 @@ if TYPE_CHECKING:
 MOST_PICTURES = 60
 """Of the user's own that answers are checked on; more would only take longer."""
 
+FIGURES = ("machine", "ways", "measured")
+"""What a file of an earlier run holds, and a plan too."""
+
 
 def tune(
     pictures: Annotated[Path | None, typer.Option(help="Check the answers on the faces of this folder too.")] = None,
     json_file: JsonFile = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure, but keep nothing.")] = False,
     forget: Annotated[bool, typer.Option("--forget", help="Remove the plan of this machine; measure nothing.")] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="A short try; what it chooses is worth little.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A short try; what it finds is worth little, so nothing is kept.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
 ) -> None:
     """Measure how this machine runs the networks fastest, without changing what is said, and keep it as its plan."""
     if forget:
-        _forget()
+        _forget(alone=not (pictures or json_file or dry_run or quick))
         return
-    from manyfaces.plans import as_dict, keep, this_machine
+    from manyfaces.plans import as_dict, keep, refuse_unkeepable, this_machine
     from manyfaces.tune import QUICK, Scope, expected_steps
     from manyfaces.tune import tune as measure
 
-    scope, start = QUICK if quick else Scope(), time.monotonic()
+    machine, keeps = this_machine(), not (dry_run or quick)
+    if keeps:
+        refuse_unkeepable(machine)
+    if json_file:
+        refuse_figures(json_file, FIGURES)
     own = _own(pictures) if pictures else []
+    if not quiet:
+        _warn()
+    scope, start = QUICK if quick else Scope(), time.monotonic()
     with Steps("measuring", expected_steps(scope), quiet) as steps:
         plan = measure(scope, own, steps.advance)
-    machine = this_machine()
-    path = None if dry_run else keep(plan, machine)
-    if not quiet:
-        _show(plan, path)
-    if json_file:
-        seconds = round(time.monotonic() - start, 1)
-        _write({**as_dict(plan, machine), "seconds": seconds, "kept": str(path) if path else None}, json_file)
+    seconds = round(time.monotonic() - start, 1)
+    path: Path | None = None
+    try:
+        path = keep(plan, machine) if keeps else None
+    finally:  # what took minutes to measure is told even if it cannot be kept
+        if json_file:
+            kept = str(path) if path else None
+            write_figures(json_file, {**as_dict(plan, machine), "seconds": seconds, "kept": kept})
+        if not quiet:
+            _show(plan, path, quick)
 
 
-def _forget() -> None:
+def _forget(alone: bool) -> None:
     from manyfaces.plans import forget
 
+    if not alone:
+        raise UsageError("--forget: this removes the plan and measures nothing; leave the other options out")
     typer.echo("The plan of this machine is removed." if forget() else "There was no plan of this machine.")
+
+
+def _warn() -> None:
+    from manyfaces.bench.machine import busy
+
+    if told := busy():
+        complain(told)
 
 
 def _own(folder: Path) -> list[Pixels]:
@@ -68,14 +93,7 @@ def _own(folder: Path) -> list[Pixels]:
     return [read_picture(Path(name)) for name in names[:MOST_PICTURES]]
 
 
-def _write(figures: dict[str, object], path: Path) -> None:
-    try:
-        path.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror}); write to another file") from None
-
-
-def _show(plan: TunedPlan, path: Path | None) -> None:
+def _show(plan: TunedPlan, path: Path | None, quick: bool) -> None:
     console = Console(width=None if Console().is_terminal else 200)
     table = Table("", "part", "choice", "ms", "time against default", "deviation from f32")
     for number, row in enumerate(plan.measured):
@@ -85,7 +103,8 @@ def _show(plan: TunedPlan, path: Path | None) -> None:
         table.add_row("[green]chosen[/]" if row.chosen else "", *map(escape, _cells(row)))
     console.print(table)
     console.print(f"Tuned is {plan.speedup:.2f} times as fast as untuned{_why(plan)}.")
-    console.print(f"Kept in {path}" if path else "Nothing was kept.", soft_wrap=True)
+    kept = "Nothing was kept: a quick try is worth little." if quick else "Nothing was kept."
+    console.print(f"Kept in {path}" if path else kept, soft_wrap=True, markup=False)
 
 
 def _why(plan: TunedPlan) -> str:
