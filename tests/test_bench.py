@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,6 +25,8 @@ from manyfaces.bench.drawn import LARGE, SMALL, draw_clip, grid, usual_size
 from manyfaces.bench.figures import Best, best, floor_seconds, percentile_ms, slope_per_hour
 from manyfaces.bench.row import BUDGET, EVERY_FACE, ROUNDS, Task, measured
 from manyfaces.bench.streams import PACE, Clip, Stopwatch, stretch
+from manyfaces.cli.figures import refuse_figures, write_figures
+from manyfaces.cli.progress import pace
 from manyfaces.engine import Engine
 from manyfaces.errors import InputError, UsageError
 from manyfaces.options import Options
@@ -259,16 +263,27 @@ def test_code_outside_a_checkout_has_no_commit(monkeypatch: pytest.MonkeyPatch, 
 # --- the command -----------------------------------------------------------------------------------------------------
 
 
-def test_the_command_writes_what_it_shows(run: Run, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_writes_what_it_shows(
+    run: Run, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a clip whose name is no text, as files from old disks have."""
+    named = tmp_path / os.fsdecode(b"two-\xff.mp4")
+    shutil.copy(clip, named)
+    monkeypatch.setattr(machine, "commit", lambda: None)
     monkeypatch.setattr(alone, "measured_alone", measured)  # in this process: another one takes seconds to begin
     monkeypatch.setattr(alone, "startup_seconds", lambda _: 0.5)
-    ran = run("bench", "--clip", clip, "--modes", "budget", "--seconds", 0.1, "--json", "figures.json", "--no-identity")
+    ran = run(
+        "bench", "--clip", named, "--modes", "budget", "--seconds", 0.1, "--json", "figures.json", "--no-identity"
+    )
     assert ran.status == 0, ran.err
     figures = json.loads(Path("figures.json").read_text(encoding="utf-8"))
     assert {"machine", "commit", "rows", "versions", "date", "startup_s"} <= figures.keys()
     assert figures["command"].startswith("manyfaces bench --clip ")
     assert [row["mode"] for row in figures["rows"]] == ["budget"]
+    assert os.fsencode(figures["rows"][0]["clip"]) == b"two-\xff"
     assert "two" in ran.out
+    assert "None" not in ran.out
+    assert all(heading in ran.out for heading in ("frames/s", "age p95, ms", "peak memory, MB"))
     assert "0.50 s" in ran.out
 
 
@@ -281,29 +296,86 @@ def test_the_command_writes_what_it_shows(run: Run, clip: Path, monkeypatch: pyt
         (["--faces", "0"], 2, "--faces '0'"),
         (["--faces", "4,-1"], 2, "--faces '4,-1'"),
         (["--faces", "many"], 2, "--faces 'many'"),
-        (["--faces", "2000", "--size", "320x180"], 2, "too small"),
+        (["--faces", "1980", "--size", "320x180"], 2, "too small"),
+        (["--faces", "1981"], 2, "from 1 to 1980"),
+        (["--faces", "9" * 5000], 2, "--faces '9999"),
+        (["--faces", "\u0664\u00b2"], 2, "--faces"),
         (["--size", "large"], 2, "--size 'large'"),
         (["--size", "321x180"], 2, "even"),
         (["--seconds", "-1"], 2, "more than 0"),
         (["--seconds", "0"], 2, "more than 0"),
         (["--every-face"], 2, "--modes"),
+        (["--gallery", "text.mp4"], 2, "--gallery"),
         (["--clip", "none.mp4"], 3, "there is no such clip"),
         (["--clip", "."], 3, "there is no such clip"),
         (["--clip", "text.mp4"], 3, "text.mp4"),
         (["--json", "nowhere/figures.json"], 3, "no folder"),
         (["--json", "text.mp4"], 3, "something else"),
+        (["--json", "list.json"], 3, "something else"),
+        (["--json", "."], 3, "folder"),
+        (["--json", "pipe"], 3, "a device or a pipe"),
+        (["--json", "/dev/full"], 3, "a device or a pipe"),
+        (["--json", "shut/figures.json"], 3, "cannot be written"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_a_sentence(
     run: Run, arguments: list[str], status: int, said: str
 ) -> None:
     Path("text.mp4").write_text("no video at all", encoding="utf-8")
+    Path("list.json").write_text("[1]", encoding="utf-8")
+    os.mkfifo("pipe")
+    Path("shut", ".figures.json.partial").mkdir(parents=True)  # where the file would be made
     ran = run("bench", *arguments)
     assert ran.status == status
     assert said in ran.err
     assert ran.err.startswith("manyfaces: ")
     assert len(ran.err.splitlines()) == 1
     assert ran.out == ""
+
+
+def test_a_still_picture_is_no_clip(run: Run, photo: Path) -> None:
+    ran = run("bench", "--clip", photo)
+    assert ran.status == 3
+    assert "single picture" in ran.err
+
+
+def test_figures_of_an_earlier_run_are_written_over_but_only_by_whole_ones(tmp_path: Path) -> None:
+    place = tmp_path / "figures.json"
+    for there in (None, "", '{"machine": {}, "rows": []}'):
+        if there is not None:
+            place.write_text(there, encoding="utf-8")
+        refuse_figures(place, ("machine", "rows"))
+        assert list(tmp_path.iterdir()) == ([place] if there is not None else [])
+    before = place.read_bytes()
+    with pytest.raises(TypeError):
+        write_figures(place, {"rows": [object()]})
+    assert place.read_bytes() == before
+    write_figures(place, {"rows": ["T\u1ed1"]})
+    assert "T\u1ed1" in place.read_text(encoding="utf-8")
+
+
+def test_the_help_names_what_a_row_costs_and_no_flag_that_is_refused(run: Run) -> None:
+    told = " ".join(run("bench", "--help").out.split())
+    assert "takes twice --seconds and" in told
+    assert "--modes" in told
+    assert "--every-face" not in told
+    assert "--gallery" not in told
+    assert "--every-face" in run("analyze", "--help").out
+
+
+@given(st.floats(1e-9, 1e6))
+def test_a_pace_is_never_nothing(rate: float) -> None:
+    assert not pace(rate).startswith(("0.0/s", "0 s"))
+
+
+def test_what_is_slow_is_told_by_the_seconds_each_takes() -> None:
+    assert [pace(rate) for rate in (12.34, 0.1, 0.02)] == ["12.3/s", "0.1/s", "50 s each"]
+
+
+@pytest.mark.parametrize(("load", "is_busy"), [(None, False), (0.0, False), (1e6, True)])
+def test_a_busy_machine_is_named(monkeypatch: pytest.MonkeyPatch, load: float | None, is_busy: bool) -> None:
+    monkeypatch.setattr(machine, "load", lambda: load)
+    assert ("busy" in machine.busy()) is is_busy
 
 
 # --- the programs ----------------------------------------------------------------------------------------------------

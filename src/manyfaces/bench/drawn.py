@@ -19,6 +19,8 @@ MOST_IN_SMALL = 16
 LEAST_CELL = 32
 """Pixels of a head with its shoulders; in less nobody would find a face."""
 
+MOST_FACES = (LARGE[0] // LEAST_CELL) * (LARGE[1] // LEAST_CELL)
+
 Size = tuple[int, int]
 Patch = tuple[Pixels, Floats]
 

@@ -43,6 +43,8 @@ class Clip:
         sizes = [(frame.width, frame.height) for frame in frames_of(str(path))]
         if not sizes:
             raise InputError(f"{path}: there is no frame in it; name another clip")
+        if len(sizes) == 1:
+            raise InputError(f"{path}: this is a single picture, and films are measured; name a video file")
         return cls(str(path), len(sizes), *sizes[0])
 
     @property

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from manyfaces.cli.files import refuse_clashes
+from manyfaces.cli.figures import refuse_figures, write_figures
 from manyfaces.cli.options import with_options
+from manyfaces.cli.outcome import complain
 from manyfaces.cli.progress import Steps
-from manyfaces.errors import OutputError, UsageError
+from manyfaces.errors import UsageError
 from manyfaces.options import Options
 
 if TYPE_CHECKING:
@@ -23,32 +24,48 @@ if TYPE_CHECKING:
 
     from manyfaces.bench.row import Task
 
-MOST_FACES = 2000
+REFUSED = {
+    "every_face": "--every-face: bench measures it beside the budget; choose with --modes",
+    "gallery": "--gallery: bench measures with nobody in it, so that figures can be compared; leave it out",
+}
+"""Options that make no sense here, and what is said of each."""
+
+FIGURES = ("machine", "rows")
+"""What a file of an earlier run holds."""
 
 
-@with_options
+@partial(with_options, refused=REFUSED)
 def bench(
     options: Options,
     faces: Annotated[str, typer.Option(help="How many faces each drawn clip shows.")] = "1,4,16,36,64,100",
     clip: Annotated[list[Path] | None, typer.Option(help="A video of yours in their place; may repeat.")] = None,
     size: Annotated[str, typer.Option(help="Of drawn clips: 1280x720, 1920x1080; auto: the larger above 16.")] = "auto",
     modes: Annotated[str, typer.Option(help="budget, every-face, or both.")] = "budget,every-face",
-    seconds: Annotated[float, typer.Option(help="Measure each clip for so long, in whole passes.")] = 10.0,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the same figures to this file.")] = None,
+    seconds: Annotated[
+        float, typer.Option(help="For so long each row plays its clip as fast as it goes, and again as a camera.")
+    ] = 10.0,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write these figures and more of each row to this file.")
+    ] = None,
 ) -> None:
-    """Frames a second, and how old results are, for more and more faces; every-face also against its floor."""
+    """Frames a second, and how old results are, for more and more faces; every-face also against its floor.
+
+    Each row of the table, a clip in a mode, takes twice --seconds and about 10 seconds more: a process of its own, a
+    first pass that is not counted, with every-face the floor. Only whole passes count: with a hundred faces and each of
+    them read in every frame, that is two minutes on two cores. The 12 rows of the default take about ten minutes there.
+    """
     from manyfaces.bench.alone import measured_alone, startup_seconds
     from manyfaces.bench.drawn import SMALL, draw_clip
-    from manyfaces.bench.machine import circumstances
+    from manyfaces.bench.machine import busy, circumstances
 
-    if options.every_face:
-        raise UsageError("--every-face: bench measures it beside the budget; choose with --modes")
     counts, wanted = _numbers(faces), _sizes(size)
-    clips = [(path, None) for path in clip] if clip else []
-    _refuse(json_file, [path for path, _ in clips])
+    clips = [(path, None) for path in clip or []]
+    _refuse(options, json_file, clip or [])
     with tempfile.TemporaryDirectory() as folder:
         drawn = [] if clips else [(Path(folder) / f"drawn-{count}.mp4", count) for count in counts]
         tasks = list(_tasks([*clips, *drawn], modes, seconds, options))
+        if told := busy():
+            complain(told)
         _draw(drawn, wanted)
         figures: dict[str, Any] = {**circumstances(shlex.join(["manyfaces", *sys.argv[1:]])), "rows": []}
         with Steps("measurements", len(tasks)) as steps:
@@ -63,14 +80,24 @@ def bench(
     _show(figures)
 
 
+def _write(json_file: Path | None, figures: dict[str, Any]) -> None:
+    if json_file:
+        write_figures(json_file, figures)
+
+
 # --- what was asked for ----------------------------------------------------------------------------------------------
 
 
 def _numbers(text: str) -> list[int]:
+    from manyfaces.bench.drawn import MOST_FACES
+
     words = [word.strip() for word in text.split(",")]
-    if not all(word.isdecimal() and 0 < int(word) <= MOST_FACES for word in words):
-        raise UsageError(f"--faces {text!r}: expected numbers from 1 to {MOST_FACES} with commas between, such as 1,16")
-    return [int(word) for word in words]
+    if not all(re.fullmatch(r"\d{1,6}", word) and 0 < int(word) <= MOST_FACES for word in words):
+        short = text if len(text) <= 40 else f"{text[:40]}..."
+        raise UsageError(
+            f"--faces {short!r}: expected numbers from 1 to {MOST_FACES} with commas between, such as 1,16"
+        )
+    return list(dict.fromkeys(map(int, words)))
 
 
 def _sizes(text: str) -> tuple[int, int] | None:
@@ -92,25 +119,17 @@ def _tasks(clips: list[tuple[Path, int | None]], modes: str, seconds: float, opt
             yield Task(path, mode.strip(), seconds, options, faces)
 
 
-def _refuse(json_file: Path | None, clips: list[Path]) -> None:
+def _refuse(options: Options, json_file: Path | None, clips: list[Path]) -> None:
     """What cannot be measured or written is said before anything is, since all of it takes minutes."""
     from manyfaces.bench.streams import Clip
 
+    for name, sentence in REFUSED.items():
+        if getattr(options, name):
+            raise UsageError(sentence)
     if json_file:
-        refuse_clashes([json_file], clips)
-        if json_file.exists() and not _is_ours(json_file):
-            raise OutputError(f"{json_file}: this file holds something else than figures; choose another name")
+        refuse_figures(json_file, FIGURES, clips)
     for clip in clips:
         Clip.of(clip)
-
-
-def _is_ours(path: Path) -> bool:
-    """Whether an earlier run wrote this file: only that is written over."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return path.is_file() and path.stat().st_size == 0
-    return isinstance(content, dict) and {"machine", "rows"} <= content.keys()
 
 
 def _draw(drawn: list[tuple[Path, int]], wanted: tuple[int, int] | None) -> None:
@@ -132,27 +151,26 @@ COLUMNS = {
     "faces": "faces",
     "mode": "mode",
     "frames/s": "fps",
-    "age p50": "p50_ms",
-    "age p95": "p95_ms",
-    "dropped": "dropped",
-    "busy p95": "busy_p95_ms",
-    "found": "faces_found",
-    "wall ms": "wall_ms",
-    "floor ms": "floor_ms",
+    "age p95, ms": "p95_ms",
+    "dropped frames": "dropped",
     "wall/floor": "floor_ratio",
-    "peak MB": "peak_rss_mb",
+    "peak memory, MB": "peak_rss_mb",
 }
+"""What most want to know; all else of a row is in the file of figures."""
 
 
 def _show(figures: dict[str, Any]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
+
+    from manyfaces.sources import shown
 
     table = Table()
     for name in COLUMNS:
         table.add_column(name, justify="left" if name in ("clip", "mode") else "right")
     for row in figures["rows"]:
-        table.add_row(*(_text(row.get(key)) for key in COLUMNS.values()))
+        table.add_row(*(escape(shown(_text(row.get(key)))) for key in COLUMNS.values()))
     console = Console(width=None if Console().is_terminal else 160)
     console.print(table)
     for line in _notes(figures):
@@ -169,19 +187,12 @@ def _text(value: Any) -> str:
 
 def _notes(figures: dict[str, Any]) -> list[str]:
     machine, versions = figures["machine"], figures["versions"]
+    commit = f"commit {figures['commit']}, " if figures["commit"] else ""
     return [
-        "frames/s, wall: as fast as it goes, decoding included, in whole passes after a first that is not counted.",
-        "age: milliseconds from a camera of 25 frames a second to the result, decoding included; dropped: its frames.",
-        "busy: the same from decoding on, as fast as it goes. floor: decoding, detection and heads alone, by cores.",
+        "frames/s: as fast as it goes, decoding included.",
+        "age, dropped: of the results of a camera of 25 frames a second; 95 in 100 are no older than p95.",
+        "wall/floor: time against that of decoding, detection and heads alone on every core; 1 cannot be beaten.",
         f"start to the first result of one picture: {figures['startup_s']:.2f} s",
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB; Python {versions['python']}, "
-        f"OpenVINO {versions['openvino']}; kernels {figures['kernels']}; commit {figures['commit']}, {figures['date']}",
+        f"OpenVINO {versions['openvino']}; kernels {figures['kernels']}; {commit}{figures['date']}",
     ]
-
-
-def _write(json_file: Path | None, figures: dict[str, Any]) -> None:
-    if json_file:
-        try:
-            json_file.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"{json_file}: cannot write ({error.strerror}); choose another place") from None

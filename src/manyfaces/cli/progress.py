@@ -12,6 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 PLAIN_EVERY = 10.0
 """Seconds between two plain lines: enough to see life, few enough for a log."""
 
+SLOW = 0.1
+"""Steps a second below which a rate would be read as nothing."""
+
 
 class Steps:
     """Counts steps of known or unknown number. A context manager; silent when `quiet`."""
@@ -38,7 +41,7 @@ class Steps:
     def advance(self) -> None:
         self._count += 1
         if self._bar:
-            self._bar.update(self._task, advance=1, rate=f"{self.rate:.1f}/s")
+            self._bar.update(self._task, advance=1, rate=pace(self.rate))
         elif not self._quiet and time.monotonic() - self._last >= PLAIN_EVERY:
             self._last = time.monotonic()
             typer.echo(self._line(), err=True)
@@ -49,9 +52,14 @@ class Steps:
 
     def _line(self) -> str:
         if not self._total:
-            return f"{self._what}: {self._count} done, {self.rate:.1f}/s"
+            return f"{self._what}: {self._count} done, {pace(self.rate)}"
         left = (self._total - self._count) / max(self.rate, 1e-9)
-        return f"{self._what}: {self._count} of {self._total}, {self.rate:.1f}/s, {left:.0f} s left"
+        return f"{self._what}: {self._count} of {self._total}, {pace(self.rate)}, {left:.0f} s left"
+
+
+def pace(rate: float) -> str:
+    """How quick it goes, of what is slow by the seconds that each takes."""
+    return f"{rate:.1f}/s" if rate >= SLOW else f"{1 / max(rate, 1e-9):.0f} s each"
 
 
 def _bar(console: Console) -> Progress:
