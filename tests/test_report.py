@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -125,6 +126,18 @@ def test_a_folder_of_200_pictures_shows_a_capped_grid_and_says_so(tmp_path: Path
     assert "200 pictures" in page.text
 
 
+def test_who_is_compared_with_nobody_is_not_unknown(tmp_path: Path) -> None:
+    alone = replace(face(1), similarity=None)
+    page = Outline(report(tmp_path / "r.html", [seen("me.jpg", 0, alone)]))
+    assert "no gallery" in page.text
+    assert "without a name" in page.text
+    with Report(tmp_path / "r.html", MADE, "not compared") as sink:
+        sink.write(*seen("me.jpg", 0, alone))
+    text = Outline((tmp_path / "r.html").read_text(encoding="utf-8")).text
+    assert "not compared" in text
+    assert "no gallery" not in text
+
+
 def test_failures_are_listed_and_counted(tmp_path: Path) -> None:
     page = Outline(report(tmp_path / "r.html", [unreadable(f"{number}.jpg") for number in range(70)]))
     assert "3.jpg: the file is cut off; copy it again" in page.text
@@ -223,6 +236,36 @@ def test_a_person_in_several_inputs_is_one_person() -> None:
     story.finish()
     assert (story.pictures, story.different, story.strangers) == (2, 4, 2)
     assert (story.people["Lan"].streams, story.people["Lan"].sightings) == (2, 2)
+
+
+@pytest.mark.parametrize(("frames", "counted"), [(10, 2), (11, 1)])
+def test_a_number_that_was_corrected_at_once_is_no_face_more(tmp_path: Path, frames: int, counted: int) -> None:
+    story = Story()
+    shown = [seen("v.mp4", index, face(99 if index in (4, 5) else 1)) for index in range(frames)]
+    for _, result in shown:
+        story.see(result)
+    story.finish()
+    assert (story.different, story.strangers, story.sightings) == (counted, counted, frames)
+    text = Outline(report(tmp_path / "r.html", shown)).text
+    assert ("face 99" in text) == (counted == 2)
+
+
+def test_a_name_is_told_however_short_it_was_seen() -> None:
+    story = Story()
+    for index in range(20):
+        story.see(seen("v.mp4", index, face(1), *([face(2, "Lan")] if index == 7 else []))[1])
+    story.finish()
+    assert story.people["Lan"].sightings == 1
+    assert story.different == 1
+
+
+def test_forgotten_faces_that_were_hardly_there_are_not_counted() -> None:
+    story = Story()
+    for index in range(3000):
+        story.see(seen("v.mp4", index, face(index))[1])
+    story.finish()
+    assert story.videos[0].forgotten > 1000
+    assert (story.different, story.strangers) == (0, 0)
 
 
 def test_a_face_that_got_its_name_late_has_it_from_the_start() -> None:

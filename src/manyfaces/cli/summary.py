@@ -42,11 +42,12 @@ class Ages:
 
 
 class _Input:
-    """The counts of one input. Faces of a video are counted by track, so that one person is one face."""
+    """The counts of one input. Faces of a video are counted by track, so that one person is one face; a track that is
+    hardly there is none: a false alarm, or the number that a face had until it was known again."""
 
     def __init__(self) -> None:
         self.frames = 0
-        self.tracks: set[int] = set()
+        self.tracks: Counter[int] = Counter()
         self.names: Counter[str] = Counter()
         self.emotions: Counter[str] = Counter()
         self.ages = Ages()
@@ -60,8 +61,15 @@ class _Input:
         for face in result.faces:
             self._count_face(face)
 
+    @property
+    def faces(self) -> int:
+        from manyfaces.sinks.story import FEW_FRAMES, LEAST_SIGHTINGS
+
+        least = 1 if self.frames <= FEW_FRAMES else LEAST_SIGHTINGS
+        return sum(sightings >= least for sightings in self.tracks.values())
+
     def _count_face(self, face: Face) -> None:
-        self.tracks.add(face.track)
+        self.tracks[face.track] += 1
         if face.identity:
             self.names[face.identity] += 1
         if face.emotion:
@@ -93,7 +101,7 @@ class Summary:
         for column in ("input", "frames", "faces", "people", "expressions", *(LIVE_COLUMNS if live else ())):
             table.add_column(column, overflow="fold")
         for name, seen in self._inputs.items():
-            cells = (name, f"{seen.frames:,}", f"{len(seen.tracks):,}", _people(seen), _expressions(seen))
+            cells = (name, f"{seen.frames:,}", f"{seen.faces:,}", _people(seen), _expressions(seen))
             table.add_row(*map(escape, cells), *(_lateness(seen) if live else ()))
         if self._left_out:
             table.add_row(f"and {len(self._left_out):,} more", f"{self._others.frames:,}")

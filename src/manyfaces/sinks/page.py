@@ -99,7 +99,7 @@ def page(story: Story, pictures: Sequence[Shot], key_frames: Sequence[Shot], mad
         _tiles(story),
         _shares(story.emotions),
         _pictures(story, pictures),
-        _faces(pictures) if story.pictures <= _FEW_PICTURES else "",
+        _faces(pictures, story) if story.pictures <= _FEW_PICTURES else "",
         *(_timeline(video, alone) for video in story.videos[:_MOST_TIMELINES]),
         _more(len(story.videos) - _MOST_TIMELINES, "more videos are counted above, without a timeline of their own"),
         _key_frames(key_frames),
@@ -240,19 +240,20 @@ def _figure(shot: Shot, caption: str) -> str:
     return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
 
 
-def _faces(pictures: Sequence[Shot]) -> str:
+def _faces(pictures: Sequence[Shot], story: Story) -> str:
     """For a few pictures, every face in words."""
     faces = [(shot, face) for shot in pictures for face in sorted(shot.faces, key=lambda face: face.box[0])]
     if not faces:
         return ""
-    rows = "".join(_face_row(shot, face, len(pictures) > 1) for shot, face in faces[:_MOST_FACES])
+    unnamed = "not compared" if story.compared else story.unnamed
+    rows = "".join(_face_row(shot, face, unnamed, len(pictures) > 1) for shot, face in faces[:_MOST_FACES])
     said = _more(len(faces) - _MOST_FACES, "more faces are marked in the pictures")
     head = "<tr><th>Who<th>Expression<th>How the network divides it</tr>"
     return f"<section><h2>Faces, from left to right</h2><table>{head}{rows}</table>{said}</section>"
 
 
-def _face_row(shot: Shot, face: Face, several: bool) -> str:
-    who = face.identity or ("unknown" if face.similarity is not None else "not compared")
+def _face_row(shot: Shot, face: Face, unnamed: str, several: bool) -> str:
+    who = face.identity or ("unknown" if face.similarity is not None else unnamed)
     sure = "" if face.identity is None or face.identity_confidence is None else _percent(face.identity_confidence)
     where = f"<br><span class=soft>{_safe(_short(shot.stream))}</span>" if several else ""
     share = "" if face.emotion_confidence is None else _percent(face.emotion_confidence)
@@ -282,7 +283,7 @@ def _timeline(video: StreamStory, alone: bool) -> str:
     span = max(video.end - video.start, 1e-3)
     shown = "".join(_timeline_row(name, segments, video.start, span) for name, segments in rows[:_MOST_ROWS])
     hidden = len(rows) - _MOST_ROWS if len(rows) > _MOST_ROWS else 0
-    said = _more(hidden + video.forgotten, "more faces were in sight for a shorter time")
+    said = _more(hidden + video.gone, "more faces were in sight for a shorter time")
     seen: Counter[str] = Counter()
     for track in video.tracks.values():
         seen.update(track.emotions)
@@ -295,6 +296,8 @@ def _timeline_rows(video: StreamStory) -> list[tuple[str, list[Segment]]]:
     """Named people first, then by the time they were in sight."""
     rows: dict[tuple[bool, str], list[Segment]] = {}
     for track in video.tracks.values():
+        if not (track.name or video.counts(track)):
+            continue
         key = (not track.name, track.name or f"face {track.number}")
         rows.setdefault(key, []).extend(track.segments)
     ordered = sorted(rows.items(), key=lambda item: (item[0][0], -_in_sight(item[1]), item[0][1]))

@@ -29,13 +29,14 @@ _MOST_WAITING = 16
 class Report:
     """Gathers as the frames go by and writes the page at the end, also when the end is an error.
 
-    `made` says how the results came about, in the reader's words: version, models, options.
+    `made` says how the results came about, in the reader's words: version, models, options. `unnamed` says why, where
+    nobody is compared with anybody.
     """
 
-    def __init__(self, path: Path, made: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, made: Mapping[str, str], unnamed: str = "no gallery") -> None:
         self._path = path
         self._made = dict(made)
-        self._story = Story()
+        self._story = Story(unnamed=unnamed)
         self._pictures: list[Shot] = []
         self._key_frames = KeyFrames(_KEY_FRAMES)
         self._first: dict[str, tuple[Frame, FrameResult]] = {}

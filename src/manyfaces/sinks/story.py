@@ -14,6 +14,10 @@ from manyfaces.types import Face, FrameResult
 LONGEST_GAP = 1.0
 """Seconds that a face may be unseen, in the frames or between them, without a gap in its timeline."""
 
+LEAST_SIGHTINGS, FEW_FRAMES = 3, 10
+"""What was seen less often than this, in a stream of more than a few frames, is not counted: it was a false alarm, or
+the number that a face had until it was known again."""
+
 _MOST_SEGMENTS = 300
 _MOST_TRACKS = 400
 _MOST_FAILURES = 50
@@ -45,6 +49,10 @@ class Track:
         """The name it had most often; a face is a stranger only if it never had one."""
         named = [(count, name) for name, count in self.names.items() if name]
         return max(named)[1] if named else ""
+
+    @property
+    def is_briefest(self) -> bool:
+        return self.sightings < LEAST_SIGHTINGS
 
     def see(self, seconds: float, face: Face) -> None:
         self.sightings += 1
@@ -93,10 +101,24 @@ class StreamStory:
     end: float = 0.0
     tracks: dict[int, Track] = field(default_factory=dict)
     forgotten: int = 0
+    forgotten_briefest: int = 0
 
     @property
     def is_video(self) -> bool:
         return self.frames > 1
+
+    @property
+    def faces(self) -> list[Track]:
+        return [track for track in self.tracks.values() if self.counts(track)]
+
+    @property
+    def gone(self) -> int:
+        """How many faces are forgotten."""
+        return self.forgotten if self.frames <= FEW_FRAMES else self.forgotten - self.forgotten_briefest
+
+    def counts(self, track: Track) -> bool:
+        """Whether it is one of the faces that are counted."""
+        return self.frames <= FEW_FRAMES or not track.is_briefest
 
     def see(self, result: FrameResult) -> None:
         self.start = result.seconds if self.frames == 0 else min(self.start, result.seconds)
@@ -116,6 +138,7 @@ class StreamStory:
         for track in sorted(gone, key=lambda track: track.sightings)[: max(1, len(gone) // 2)]:
             del self.tracks[track.number]
             self.forgotten += 1
+            self.forgotten_briefest += track.is_briefest
 
 
 @dataclass(slots=True)
@@ -143,6 +166,7 @@ class Story:
     failures: list[tuple[str, str]] = field(default_factory=list)
     failed: int = 0
     compared: bool = False
+    unnamed: str = "no gallery"
     _open: dict[str, StreamStory] = field(default_factory=dict)
 
     def see(self, result: FrameResult) -> None:
@@ -184,9 +208,9 @@ class Story:
         stream = self._open.pop(name)
         for name in {track.name for track in stream.tracks.values()} - {""}:
             self._add_person(name, [track for track in stream.tracks.values() if track.name == name])
-        nameless = sum(1 for track in stream.tracks.values() if not track.name) + stream.forgotten
-        self.strangers += nameless
-        self.different += len(stream.tracks) + stream.forgotten
+        faces = stream.faces
+        self.strangers += sum(1 for track in faces if not track.name) + stream.gone
+        self.different += len(faces) + stream.gone
         if stream.is_video:
             self.videos.append(stream)
         else:
