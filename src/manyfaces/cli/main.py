@@ -1,7 +1,7 @@
 """The command line: `manyfaces COMMAND`, also `python -m manyfaces`.
 
-Here are the names of the commands and what becomes of errors. The commands live in files beside this one and import
-what they need when they run, so that `manyfaces --help` stays quick and `analyze` never loads what only `train` needs.
+Only the standard library is imported here, for signals can come from the first moment on: the commands, and all that
+they import, are imported when somebody listens for them.
 """
 
 from __future__ import annotations
@@ -10,80 +10,69 @@ import io
 import os
 import signal
 import sys
-from importlib.metadata import version
-from typing import Annotated
+from types import FrameType, TracebackType
+from typing import Any
 
-import typer
-
-from manyfaces.cli import analyze, bench, demo, evaluate, models, people, train, tune
-from manyfaces.cli.outcome import DONE, INTERRUPTED, NOTHING_DONE, WRONG_USAGE, complain
-from manyfaces.errors import ManyfacesError, UsageError
-
-app = typer.Typer(
-    name="manyfaces",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("analyze")(analyze.analyze)
-app.command("identify")(people.identify)
-app.command("verify")(people.verify)
-app.command("bench")(bench.bench)
-app.command("doctor")(models.doctor)
-app.command("tune")(tune.tune)
-app.command("demo")(demo.demo)
-app.add_typer(people.app, name="people")
-app.add_typer(evaluate.app, name="evaluate")
-app.add_typer(train.app, name="train")
-app.add_typer(models.app, name="models")
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"manyfaces {version('manyfaces')}")
-        raise typer.Exit
-
-
-@app.callback()
-def _describe(
-    _version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
-    ] = False,
-    _debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-) -> None:
-    """Every face of a picture, a video or a live camera: found, followed, its expression and its name."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def main() -> None:
-    """The entry point: errors become one sentence and an exit status."""
-    # --debug is taken wherever it stands, since it is typed when a command has just failed: at its end.
-    arguments = [word for word in sys.argv[1:] if word != "--debug"]
-    debug = len(arguments) < len(sys.argv) - 1 or bool(os.environ.get("MANYFACES_DEBUG"))
-    _stand_any_script()
-    signal.signal(signal.SIGTERM, _end)
-    try:
-        app(arguments)
-    except ManyfacesError as error:
-        if isinstance(error.__cause__, BrokenPipeError):
-            # Whoever read our rows has seen enough, as `head` does; and Python must not try to flush to it at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(DONE)
-        if debug:
-            raise
-        complain(str(error))
-        sys.exit(WRONG_USAGE if isinstance(error, UsageError) else NOTHING_DONE)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    except OSError as error:
-        if debug:
-            raise
-        complain(f"{error.filename or 'the system'}: {error.strerror}; see what is wrong there, and try again")
-        sys.exit(NOTHING_DONE)
+    """The entry point: errors and signals become an exit status, errors also one sentence."""
+    with _Signals() as signals:
+        from manyfaces.cli.commands import app, explained
+
+        # --debug is taken wherever it stands, since it is typed when a command has just failed: at its end.
+        words = [word for word in sys.argv[1:] if word != "--debug"]
+        debug = len(words) < len(sys.argv) - 1 or bool(os.environ.get("MANYFACES_DEBUG"))
+        _stand_any_script()
+        signals.begin()
+        try:
+            app(words)
+        except KeyboardInterrupt:
+            sys.exit(128 + signal.SIGINT)
+        except Exception as error:
+            if signals.came:
+                sys.exit(128 + signals.came)
+            sys.exit(explained(error, debug))
 
 
-def _end(number: int, _frame: object) -> None:
-    """Asked to end, as by `kill` or a container that stops: what is being written is finished, as with Ctrl-C."""
-    raise SystemExit(128 + number)
+class _Signals:
+    """Listens to Ctrl-C, and to being asked to end, as by `kill` or a container that stops.
+
+    Until the commands are imported nothing has begun, and an exception from here would run through imports that print
+    it, swallow it or make another of it: the process ends at once. From then on an exception ends the command, so that
+    what is being written is finished. `came` tells which signal it was, for a library that is imported then may still
+    make an ImportError of it.
+    """
+
+    def __init__(self) -> None:
+        self.came = 0
+        self._has_begun = False
+        self._former: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> _Signals:
+        """Signals that are switched off, as under `nohup`, stay so."""
+        former = {one: signal.getsignal(one) for one in SIGNALS}
+        self._former = {one: handler for one, handler in former.items() if handler not in (None, signal.SIG_IGN)}
+        for one in self._former:
+            signal.signal(one, self._arrived)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        for one, handler in self._former.items():
+            signal.signal(one, handler)
+
+    def begin(self) -> None:
+        """There may be something to finish from now on."""
+        self._has_begun = True
+
+    def _arrived(self, number: int, _frame: FrameType | None) -> None:
+        if not self._has_begun:
+            os._exit(128 + number)
+        self.came = number
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
 
 def _stand_any_script() -> None:
