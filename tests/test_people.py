@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import unicodedata
 from pathlib import Path
 
@@ -12,7 +14,10 @@ from PIL import Image, ImageFilter
 
 import manyfaces as mf
 from conftest import Run
-from manyfaces.types import Pixels
+from manyfaces.api import _refuse_unlike
+from manyfaces.gallery.roster import Roster
+from manyfaces.options import NO_HOME
+from manyfaces.types import Embeddings, Pixels
 
 
 @pytest.fixture
@@ -141,6 +146,99 @@ def test_importing_a_folder_names_what_was_refused(run: Run, tmp_path: Path, ast
     again = run("people", "import", "family")
     assert "1 duplicate" in again.out
     assert run("people", "import", "gone").status == 3
+
+
+def test_a_consent_is_everybodys_in_a_folder(run: Run, tmp_path: Path, astronaut: Pixels, hopper: Pixels) -> None:
+    for person, picture in (("Lan", astronaut), ("Grace", hopper)):
+        (tmp_path / "family" / person).mkdir(parents=True)
+        Image.fromarray(picture).save(tmp_path / "family" / person / "1.png")
+    assert run("people", "import", "family", "--consent", "at the door", "--expires", "2031-01-01").status == 0
+    for name in ("Lan", "Grace"):
+        assert "consent: at the door, until 2031-01-01" in run("people", "show", name).out
+    again = run("people", "import", "family", "--consent", "by letter")
+    assert "2 duplicate" in again.out
+    for name in ("Lan", "Grace"):
+        assert "consent: by letter\n" in run("people", "show", name).out
+    assert run("people", "import", "family", "--expires", "soon").status == 2
+
+
+def test_a_photo_of_somebody_else_is_refused_with_the_figure(run: Run, photo: Path, other: Path) -> None:
+    assert run("people", "add", "Lan", "collins.png").status == 0
+    refused = run("people", "add", "Lan", "hopper.png")
+    assert refused.status == 3
+    assert re.search(
+        r"hopper\.png: the face does not look like 'Lan' as enrolled \(similarity -?0\.\d+, at least 0\.\d+ needed\)",
+        refused.err,
+    )
+    assert mf.Gallery().person("Lan").faces == 1
+    with pytest.raises(mf.EnrolmentRefused, match="does not look like"):
+        mf.Gallery().add("Lan", [other])
+    assert run("people", "add", "Lan", "hopper.png", "--force").status == 0
+
+
+def test_the_first_photos_of_a_person_are_compared_with_nobody(run: Run, photo: Path, other: Path) -> None:
+    assert run("people", "add", "Lan", "collins.png", "hopper.png").status == 0
+    assert mf.Gallery().person("Lan").faces == 2
+
+
+def test_another_photo_of_the_same_person_is_taken(run: Run, photo: Path, tmp_path: Path, astronaut: Pixels) -> None:
+    Image.fromarray(astronaut[30:, 399::-1]).save(tmp_path / "again.png")
+    assert run("people", "add", "Lan", "collins.png").status == 0
+    assert run("people", "add", "Lan", "again.png").status == 0
+
+
+@pytest.mark.parametrize(("nearest", "refused"), [(0.55, False), (0.9, True)])
+def test_a_face_that_is_clearly_more_like_somebody_else_is_refused(nearest: float, refused: bool) -> None:
+    def like(*similarities: float) -> Embeddings:
+        vectors = [[one, math.sqrt(1 - one * one), 0] for one in similarities]
+        return Embeddings(np.array(vectors, np.float32), "drawn")
+
+    enrolled = Roster(("Grace", "gone", "Lan"), np.array([0, 2, 2]), like(nearest, 0.1, 0.5))
+    if not refused:
+        _refuse_unlike("Lan", like(1), enrolled, "new.jpg")
+        return
+    sentence = r"looks more like 'Grace' \(similarity 0\.900\) than like 'Lan' \(0\.500\)"
+    with pytest.raises(mf.EnrolmentRefused, match=sentence):
+        _refuse_unlike("Lan", like(1), enrolled, "new.jpg")
+    for unknown in ("Minh", "gone"):
+        _refuse_unlike(unknown, like(1), enrolled, "new.jpg")
+
+
+def test_nobody_is_enrolled_and_that_is_said(run: Run, photo: Path) -> None:
+    named = run("identify", "collins.png")
+    assert named.status == 0
+    assert "unknown" in named.out
+    assert "nobody is enrolled here, so everybody is unknown; see manyfaces people add" in named.err
+    assert "nobody is enrolled here; see manyfaces people add" in run("people", "list").err
+    assert run("identify", "collins.png", "--gallery", "mistyped.db").status == 3
+
+
+@pytest.fixture
+def homeless(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user who is but a number, as in a container."""
+    pwd = pytest.importorskip("pwd")
+
+    def unknown(number: int) -> None:
+        raise KeyError(number)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for name in ("HOME", "XDG_DATA_HOME", "MANYFACES_GALLERY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_a_user_without_a_home_has_a_gallery_where_he_says(run: Run, photo: Path, homeless: None) -> None:
+    (row,) = run("analyze", "collins.png", "-q").rows
+    assert row["faces"]
+    assert run("identify", "collins.png").status == 0
+    assert run("people", "list").status == 0
+    refused = run("people", "add", "Lan", "collins.png")
+    assert refused.status == 3
+    assert "no home to keep people in; name a file with --gallery or MANYFACES_GALLERY" in refused.err
+    (photo.parent / "family" / "Lan").mkdir(parents=True)
+    photo.rename(photo.parent / "family" / "Lan" / "1.png")
+    assert "no home to keep people in" in run("people", "import", "family").err
+    assert not NO_HOME.exists()
+    assert run("people", "import", "family", "--gallery", "own.db").status == 0
 
 
 def test_galleries_that_are_none(run: Run, photo: Path, tmp_path: Path) -> None:

@@ -16,22 +16,26 @@ import numpy as np
 
 from manyfaces.build import build_engine, build_enroller, build_stages, nobody
 from manyfaces.engine import Chain, Engine
-from manyfaces.enrol import Choice, Enroller, Outcome, file_digest, import_folder
-from manyfaces.errors import EnrolmentRefused, GalleryError, InputError
+from manyfaces.enrol import Choice, Enroller, Outcome, Register, file_digest, import_folder
+from manyfaces.errors import EnrolmentRefused, GalleryError, InputError, ManyfacesError
 from manyfaces.gallery.calibrate import FALSE_ACCEPT_RATE, calibrate
 from manyfaces.gallery.calibration import Calibration
 from manyfaces.gallery.roster import Roster
+from manyfaces.gallery.search import Search
 from manyfaces.gallery.store import Consent, EnrolledFace, GalleryStore, Person, Purged
-from manyfaces.options import Options, default_gallery
+from manyfaces.options import NO_HOME, Options, default_gallery
 from manyfaces.pipeline import Seen
 from manyfaces.portraits import read_portraits
 from manyfaces.recognizer import Recognizer as FedEngine
 from manyfaces.sources import Patience, camera_number, expand, is_streaming, open_source, read_picture, shown
 from manyfaces.stages import Source
-from manyfaces.types import Embeddings, FrameResult, Unreadable
+from manyfaces.types import Embeddings, FrameResult, Qualities, Unreadable
 from manyfaces.weights import find
 
 Name = str | PathLike[str]
+
+FALSE_MATCH_RATE = 0.001
+"""The share of pairs of different people that pass as one, unless another is chosen."""
 
 
 def analyze(
@@ -138,29 +142,72 @@ class Gallery:
     ) -> int:
         """Enrol one face of each photo under a name, new or known; how many were added.
 
-        A photo that is not good enough raises `EnrolmentRefused` with the reason and the figure; `force` takes it all
-        the same. One that shows several faces needs `face`, counted from the left. What this person already has adds
-        nothing.
+        A photo that is not good enough, or that does not look like whom is enrolled under this name already, raises
+        `EnrolmentRefused` with the reason and the figure; `force` takes it all the same. One that shows several faces
+        needs `face`, counted from the left. What this person already has adds nothing.
         """
         several = [photos] if isinstance(photos, (str, PathLike)) else photos
-        return sum(self._add_photo(name, Path(photo), Choice(face, force=force), consent) for photo in several)
+        added = 0
+        for _, became in self.add_each(name, several, face=face, force=force, consent=consent):
+            if isinstance(became, ManyfacesError):
+                raise became
+            added += became
+        return added
 
-    def _add_photo(self, name: str, photo: Path, choice: Choice, consent: Consent | None) -> int:
+    def add_each(
+        self,
+        name: str,
+        photos: Iterable[Name],
+        *,
+        face: int | None = None,
+        force: bool = False,
+        consent: Consent | None = None,
+    ) -> Iterator[tuple[Name, int | GalleryError | InputError]]:
+        """As `add`, photo by photo: how many faces it added, or why none. One that fails does not stop the others."""
+        choice = Choice(face, force=force)
+        # Who is new has nobody to look like: the photos given together are not compared with each other.
+        enrolled = Roster.empty() if force else self._store.roster()
+        for photo in photos:
+            try:
+                yield photo, self._add_photo(name, Path(photo), choice, consent, enrolled)
+            except (GalleryError, InputError) as error:
+                yield photo, error
+
+    def _add_photo(self, name: str, photo: Path, choice: Choice, consent: Consent | None, enrolled: Roster) -> int:
         self._make_folder()
+        name = unicodedata.normalize("NFC", name)
         digest = file_digest(photo)
-        others = [other for other in self._store.holders(digest) if other != unicodedata.normalize("NFC", name)]
+        others = [other for other in self._store.holders(digest) if other != name]
         if others and not choice.force:
             raise EnrolmentRefused(f"{photo}: the same file is enrolled as {others[0]!r}; remove it there, or force it")
         found = self._enroller(read_picture(photo), str(photo), choice)
+        _refuse_unlike(name, found.embeddings, enrolled, str(photo))
         return self._store.add(name, found.embeddings, found.qualities, str(photo), digest, consent)
 
-    def import_folder(self, folder: Name, *, force: bool = False) -> Iterator[Outcome]:
-        """Enrol everybody of a folder that holds a folder of photos per person; one outcome per photo as it happens."""
+    def import_folder(self, folder: Name, *, force: bool = False, consent: Consent | None = None) -> Iterator[Outcome]:
+        """Enrol everybody of a folder that holds a folder of photos per person; one outcome per photo as it happens.
+        The `consent` is everybody's, also of those who were enrolled from it before."""
         self._make_folder()
-        return import_folder(Path(folder), self._enroller, read_picture, self._store, Choice(force=force))
+        register: Register = self._store if consent is None else _Consenting(self._store, consent)
+        outcomes = import_folder(Path(folder), self._enroller, read_picture, register, Choice(force=force))
+        return outcomes if consent is None else self._with_consent(outcomes, consent)
+
+    def _with_consent(self, outcomes: Iterator[Outcome], consent: Consent) -> Iterator[Outcome]:
+        """Write the consent down also for whom the import adds nothing to."""
+        written: set[str] = set()
+        for outcome in outcomes:
+            if outcome.status == "duplicate" and outcome.name not in written:
+                self._store.consent(outcome.name, consent)
+            if outcome.status != "refused":
+                written.add(outcome.name)
+            yield outcome
 
     def _make_folder(self) -> None:
         """The default gallery lies in a folder that a fresh machine does not have yet."""
+        if NO_HOME in self.path.parents:
+            raise GalleryError(
+                "this user has no home to keep people in; name a file with --gallery or MANYFACES_GALLERY"
+            )
         if self.path == default_gallery():
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -212,6 +259,39 @@ class Gallery:
         return calibration
 
 
+@dataclass(frozen=True, slots=True)
+class _Consenting:
+    """A gallery in which everybody who is enrolled has agreed to the same."""
+
+    store: GalleryStore
+    consent: Consent
+
+    def holders(self, digest: str, /) -> tuple[str, ...]:
+        return self.store.holders(digest)
+
+    def add(self, name: str, embeddings: Embeddings, qualities: Qualities, source: str = "", digest: str = "") -> int:
+        return self.store.add(name, embeddings, qualities, source, digest, self.consent)
+
+
+def _refuse_unlike(name: str, face: Embeddings, enrolled: Roster, where: str) -> None:
+    """A face that is not like the person's others is more often a mistake than a change: whoever it is would go by this
+    name from then on."""
+    if name not in enrolled.names or face.model != enrolled.embeddings.model:
+        return
+    people = [enrolled.names[owner] for owner in np.unique(enrolled.owners)]
+    likeness = dict(zip(people, Search(enrolled).of_people(face.vectors)[0].tolist(), strict=True))
+    own = likeness.pop(name, 1.0)
+    nearest = max(likeness, key=lambda other: likeness[other], default=name)
+    bar = _calibrated(face, FALSE_MATCH_RATE)
+    if own < bar.threshold:
+        fault = f"does not look like {name!r} as enrolled (similarity {own:.3f}, at least {bar.threshold:.3f} needed)"
+    elif likeness and likeness[nearest] - own >= bar.margin:
+        fault = f"looks more like {nearest!r} (similarity {likeness[nearest]:.3f}) than like {name!r} ({own:.3f})"
+    else:
+        return
+    raise EnrolmentRefused(f"{where}: the face {fault}; use another photo, or force it (--force)")
+
+
 def identify(picture: Name, options: Options | None = None) -> FrameResult:
     """Name every face of one picture from the gallery of the options; strangers have no name."""
     chosen = replace(options or Options(), emotion=False)
@@ -232,7 +312,9 @@ class Verification:
     probability: float
 
 
-def verify(first: Name, second: Name, options: Options | None = None, *, false_accepts: float = 0.001) -> Verification:
+def verify(
+    first: Name, second: Name, options: Options | None = None, *, false_accepts: float = FALSE_MATCH_RATE
+) -> Verification:
     """Compare the main faces of two pictures. `false_accepts` is the share of different people that may pass as one."""
     stages = build_stages(replace(options or Options(), emotion=False), nobody)
     pictures = [(fspath(name), read_picture(Path(name))) for name in (first, second)]
@@ -244,7 +326,7 @@ def verify(first: Name, second: Name, options: Options | None = None, *, false_a
 
 def _compared(pair: Embeddings, false_accepts: float) -> Verification:
     """The first face is a gallery of one, and the second asks whether it is in it."""
-    calibration = calibrate(Roster(("first",), np.zeros(1, np.int64), pair[0:1]), false_accepts)
+    calibration = _calibrated(pair[0:1], false_accepts)
     similarity = pair.vectors[1:] @ pair.vectors[0]
     nobody_else = np.full(1, -1, np.float32)
     return Verification(
@@ -253,3 +335,8 @@ def _compared(pair: Embeddings, false_accepts: float) -> Verification:
         threshold=calibration.threshold,
         probability=float(calibration.probabilities(similarity, nobody_else)[0][0]),
     )
+
+
+def _calibrated(face: Embeddings, false_accepts: float) -> Calibration:
+    """When another face is the same person's as this one."""
+    return calibrate(Roster(("first",), np.zeros(1, np.int64), face), false_accepts)

@@ -15,11 +15,25 @@ def choice(default: Any, explanation: str, flag: str = "") -> Any:
     return field(default=default, metadata={"explanation": explanation, "flag": flag})
 
 
+NO_HOME = Path("/nonexistent")
+"""What Debian calls the home of a user who has none, such as a number without a name in a container. Nothing is ever
+found there, and nothing is made there."""
+
+EMOTION_RATE = 8.0
+
+
 def default_gallery() -> Path:
     """Where people are kept unless told otherwise: MANYFACES_GALLERY, else a folder of the user's own."""
-    named = os.environ.get("MANYFACES_GALLERY")
-    home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return Path(named) if named else home / "manyfaces" / "people.db"
+    if named := os.environ.get("MANYFACES_GALLERY"):
+        return Path(named)
+    return Path(os.environ.get("XDG_DATA_HOME") or _home() / ".local" / "share") / "manyfaces" / "people.db"
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:
+        return NO_HOME
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +49,7 @@ class Options:
     every_face: bool = choice(
         False, "every face through both heads in every frame; nothing is spared", flag="--every-face"
     )
-    emotion_rate: float = choice(8.0, "readings a second of each face's expression, unless every face is read")
+    emotion_rate: float = choice(EMOTION_RATE, "readings a second of each face's expression, unless every face is read")
     emotion_model: str = choice("default", "an emotion network of your own: its .onnx file, the card beside it")
     gallery: Path | None = choice(None, "the file with your people; without it the default gallery, if there is one")
     runtime: str = choice("auto", "auto: as tuned, else openvino; openvino; onnxruntime where it is installed")
@@ -51,9 +65,16 @@ class Options:
             raise UsageError(f"detector {self.detector!r}: known are yunet and haar")
         if not self.emotion and not self.identity and self.emotion_model != "default":
             raise UsageError("an emotion model was named, but the emotion head is switched off; drop one of the two")
-
         if not 0 < self.emotion_rate < float("inf"):
-            raise UsageError(f"emotion rate {self.emotion_rate}: expected more than 0 readings a second")
+            raise UsageError(
+                f"emotion rate {self.emotion_rate}: expected a number of readings a second, more than 0; to read every "
+                "face in every frame there is --every-face"
+            )
+        if self.every_face and self.emotion_rate != EMOTION_RATE:
+            raise UsageError(
+                f"an emotion rate of {self.emotion_rate:g} a second was asked for, and also every face in every frame; "
+                "drop one of the two"
+            )
 
     @property
     def gallery_path(self) -> Path:

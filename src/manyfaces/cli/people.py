@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +18,7 @@ from manyfaces.cli.files import expanded, refuse_clashes
 from manyfaces.cli.options import with_options
 from manyfaces.cli.outcome import Outcome, complain
 from manyfaces.cli.progress import Steps
-from manyfaces.errors import GalleryError, InputError, OutputError
+from manyfaces.errors import GalleryError, ManyfacesError, OutputError
 from manyfaces.options import Options
 
 if TYPE_CHECKING:
@@ -25,12 +26,20 @@ if TYPE_CHECKING:
 
     from manyfaces.api import Gallery
     from manyfaces.enrol import Outcome as Enrolled
+    from manyfaces.gallery.store import Consent
 
 app = typer.Typer(no_args_is_help=True, help="The people you have enrolled.")
 
 GalleryFile = Annotated[Path | None, typer.Option("--gallery", help="The gallery file, if not the default one.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The person's name, in any script.")]
 Force = Annotated[bool, typer.Option("--force", help="Enrol faces that are too small, blurred, cut or turned.")]
+Agreed = Annotated[str, typer.Option("--consent", help="What the person agreed to, in words; kept with the person.")]
+Expires = Annotated[str, typer.Option(help="The day on which the consent runs out, such as 2027-12-31.")]
+
+ONE_PICTURE = ("emotion", "identity", "every_face", "emotion_rate", "emotion_model")
+"""Options that mean nothing where names are asked for, of pictures."""
+
+NOBODY = "nobody is enrolled here"
 
 
 @app.command()
@@ -41,24 +50,33 @@ def add(
     face: Annotated[
         int | None, typer.Option(min=1, help="Which face, counted from the left, where a photo shows several.")
     ] = None,
-    force: Force = False,
-    consent: Annotated[str, typer.Option(help="What the person agreed to, in words; kept with the person.")] = "",
-    expires: Annotated[str, typer.Option(help="The day on which the consent runs out, such as 2027-12-31.")] = "",
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Enrol faces that are too small, blurred, cut, turned, or unlike the person's others."
+        ),
+    ] = False,
+    consent: Agreed = "",
+    expires: Expires = "",
 ) -> None:
-    """Enrol a person from photos; those that are not good enough are refused with the reason."""
-    from manyfaces.gallery.store import Consent
-
-    agreed = Consent(consent, expires=expires) if consent or expires else None
+    """Enrol a person from photos; those that are not good enough, or show somebody else than the photos this person is
+    enrolled from already, are refused with the reason."""
+    agreed = _consent(consent, expires)
     outcome, people = Outcome(), _open(gallery)
-    for photo in expanded(photos, outcome):
-        try:
-            added = people.add(name, [photo], face=face, force=force, consent=agreed)
-        except (GalleryError, InputError) as error:
-            outcome.failed(photo, error)
+    several = expanded(photos, outcome)
+    for photo, became in people.add_each(name, several, face=face, force=force, consent=agreed):
+        if isinstance(became, ManyfacesError):
+            outcome.failed(str(photo), became)
             continue
         outcome.done()
-        typer.echo(f"{photo}: {'enrolled' if added else 'already enrolled'}")
+        typer.echo(f"{photo}: {'enrolled' if became else 'already enrolled'}")
     raise typer.Exit(outcome.status)
+
+
+def _consent(text: str, expires: str) -> Consent | None:
+    from manyfaces.gallery.store import Consent
+
+    return Consent(text, expires=expires) if text or expires else None
 
 
 @app.command("import")
@@ -66,12 +84,15 @@ def import_folder(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder of photos per person, named after them.")],
     gallery: GalleryFile = None,
     force: Force = False,
+    consent: Agreed = "",
+    expires: Expires = "",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
 ) -> None:
-    """Enrol everybody of a folder that holds a folder of photos per person."""
+    """Enrol everybody of a folder that holds a folder of photos per person. A consent is everybody's."""
+    agreed = _consent(consent, expires)
     people, outcome = _open(gallery), Outcome()
     became: Counter[str] = Counter()
-    for photo in _with_progress(people.import_folder(folder, force=force), quiet):
+    for photo in _with_progress(people.import_folder(folder, force=force, consent=agreed), quiet):
         became[photo.status] += 1
         if photo.status == "refused":
             outcome.failed(str(photo.path), photo.reason)
@@ -98,7 +119,11 @@ def _with_progress(photos: Iterator[Enrolled], quiet: bool) -> Iterator[Enrolled
 def list_people(gallery: GalleryFile = None) -> None:
     """Everybody in the gallery."""
     table = _table("name", "faces", "added", "consent")
-    for person in _existing(gallery).people():
+    people = _existing(gallery)
+    everybody = people.people()
+    if not everybody:
+        complain(f"{people.path}: {NOBODY}; see  manyfaces people add")
+    for person in everybody:
         table.add_row(*map(escape, (person.name, str(person.faces), person.added[:10], person.consent.text)))
     Console().print(table)
 
@@ -186,7 +211,7 @@ def calibrate(
         typer.echo(f"{found.suspects} pairs of people look like one person; is a photo in the wrong place?")
 
 
-@with_options
+@partial(with_options, without=ONE_PICTURE)
 def identify(
     pictures: Annotated[list[str], typer.Argument(metavar="PICTURE...", help="Pictures, folders or globs.")],
     options: Options,
@@ -197,8 +222,9 @@ def identify(
     from manyfaces.api import look
 
     outcome = Outcome()
-    if not _open(options.gallery).people():
-        complain(f"{options.gallery_path}: nobody is enrolled here, so everybody is unknown; see manyfaces people add")
+    people = _existing(options.gallery)
+    if not people.people():
+        complain(f"{people.path}: {NOBODY}, so everybody is unknown; see  manyfaces people add")
     table = _table("picture", "face", "name", "sure of it", "similarity")
     for _, result in look(expanded(pictures, outcome), replace(options, emotion=False)):
         outcome.count(result)
@@ -225,7 +251,7 @@ def _figure(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
-@with_options
+@partial(with_options, without=(*ONE_PICTURE, "gallery"))
 def verify(
     first: Annotated[str, typer.Argument(metavar="A", help="A picture.")],
     second: Annotated[str, typer.Argument(metavar="B", help="Another.")],
