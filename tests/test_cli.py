@@ -19,8 +19,9 @@ from conftest import Run
 from manyfaces.cli.main import main
 from manyfaces.cli.summary import Ages, Summary
 from manyfaces.cli.unbroken import Unbroken
+from manyfaces.errors import UsageError
 from manyfaces.options import Options
-from manyfaces.types import FrameResult, Timing, Unreadable
+from manyfaces.types import Face, FrameResult, Timing, Unreadable
 
 
 def test_rows_go_to_standard_output_when_nobody_looks_at_a_terminal(run: Run, photo: Path) -> None:
@@ -87,6 +88,9 @@ def test_nothing_could_be_done(run: Run, tmp_path: Path) -> None:
         ["--annotate", "film.doc"],
         ["--max-frames", "0"],
         ["--no-such-flag"],
+        ["--emotion-rate", "inf"],
+        ["--emotion-rate", "nan"],
+        ["--every-face", "--emotion-rate", "3"],
     ],
 )
 def test_wrong_usage(run: Run, photo: Path, wrong: list[str]) -> None:
@@ -150,8 +154,6 @@ def test_no_network(run: Run) -> None:
 
 
 def test_debug_shows_where(run: Run, monkeypatch: pytest.MonkeyPatch, photo: Path) -> None:
-    from manyfaces.errors import UsageError
-
     monkeypatch.setattr(sys, "argv", ["manyfaces", "analyze", "collins.png", "--threshold", "7", "--debug"])
     with pytest.raises(UsageError, match="must lie between 0 and 1"):
         main()
@@ -163,8 +165,36 @@ def test_every_option_is_a_flag_with_the_same_default(run: Run) -> None:
         assert f"--{field.name.replace('_', '-')}" in shown
 
 
-def test_head_may_close_the_pipe(photo: Path) -> None:
-    code = f"'{sys.executable}' -m manyfaces analyze collins.png collins.png collins.png -q | head -c 10"
+def test_every_face_and_a_rate_exclude_each_other() -> None:
+    assert Options(every_face=True, emotion_rate=8).every_face
+    with pytest.raises(UsageError, match="drop one of the two"):
+        Options(every_face=True, emotion_rate=3)
+    with pytest.raises(UsageError, match="emotion rate inf: expected a number"):
+        Options(emotion_rate=math.inf)
+
+
+def test_commands_list_only_options_that_mean_something_to_them(run: Run) -> None:
+    verify, identify = run("verify", "--help").out, run("identify", "--help").out
+    for flag in ("--every-face", "--emotion-rate", "--emotion-model", "--no-emotion", "--no-identity"):
+        assert flag not in verify, flag
+        assert flag not in identify, flag
+    assert "--detector" in verify
+    assert "--detector" in identify
+    assert "--gallery" in identify
+    assert "--gallery" not in verify
+
+
+@pytest.mark.parametrize("live", [[], ["--live"]])
+def test_an_input_given_twice_is_read_once(run: Run, photo: Path, other: Path, live: list[str]) -> None:
+    ran = run("analyze", "hopper.png", "collins.png", "hopper.png", "collins.png", "collins.png", "-q", *live)
+    assert ran.status == 0
+    assert [row["stream"] for row in ran.rows] == ["hopper.png", "collins.png"]
+    assert ran.err == "manyfaces: hopper.png: given 2 times, and read once, like 1 more\n"
+
+
+def test_head_may_close_the_pipe(photo: Path, other: Path) -> None:
+    (photo.parent / "again.png").write_bytes(photo.read_bytes())
+    code = f"'{sys.executable}' -m manyfaces analyze collins.png hopper.png again.png -q | head -c 10"
     done = subprocess.run(code, shell=True, cwd=photo.parent, capture_output=True, env={**os.environ}, check=False)
     assert done.stdout == b'{"stream":'
     assert done.stderr == b""
@@ -217,7 +247,10 @@ def test_one_picture_cannot_hold_a_film(run: Run, photo: Path, other: Path, tmp_
 
 def test_being_asked_to_end_finishes_the_files(photo: Path, tmp_path: Path) -> None:
     """SIGTERM in the middle of endless work: whole rows, a whole page, nothing left over."""
-    words = ["analyze", *["collins.png"] * 400, "-o", "rows.jsonl", "--report", "page.html", "-q"]
+    (tmp_path / "album").mkdir()
+    for number in range(400):
+        (tmp_path / "album" / f"{number}.png").symlink_to(photo)
+    words = ["analyze", "album", "-o", "rows.jsonl", "--report", "page.html", "-q"]
     running = subprocess.Popen([sys.executable, "-m", "manyfaces", *words], cwd=tmp_path, stderr=subprocess.PIPE)
     rows = tmp_path / "rows.jsonl"
     while running.poll() is None and not (rows.exists() and rows.stat().st_size):
@@ -229,7 +262,43 @@ def test_being_asked_to_end_finishes_the_files(photo: Path, tmp_path: Path) -> N
     assert lines
     assert all(json.loads(line)["faces"] for line in lines)
     assert (tmp_path / "page.html").read_text().rstrip().endswith("</html>")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["collins.png", "page.html", "rows.jsonl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["album", "collins.png", "page.html", "rows.jsonl"]
+
+
+STARTING = """
+import signal, sys
+
+signal.signal({number}, signal.{handler})
+
+class Meddler:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            try:
+                signal.raise_signal({number})
+            except BaseException:
+                raise ImportError("initialization failed")
+
+sys.meta_path.insert(0, Meddler())
+sys.argv = ["manyfaces", "analyze", "collins.png", "-q"]
+from manyfaces.cli.main import main
+main()
+"""
+"""A signal that comes while a module is imported; what a library written in C makes of an exception there."""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("module", ["typer", "manyfaces.cli.people", "openvino"])
+def test_a_signal_while_all_starts_is_no_error(photo: Path, module: str, number: signal.Signals) -> None:
+    code = STARTING.format(module=module, number=int(number), handler="default_int_handler")
+    done = subprocess.run([sys.executable, "-c", code], cwd=photo.parent, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (128 + number, b"", b"")
+
+
+def test_a_signal_that_is_switched_off_stays_so(photo: Path) -> None:
+    code = STARTING.format(module="typer", number=int(signal.SIGTERM), handler="SIG_IGN")
+    done = subprocess.run([sys.executable, "-c", code], cwd=photo.parent, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout)["faces"]
 
 
 @pytest.mark.parametrize("moment", ["write", "close"])
@@ -260,6 +329,18 @@ def test_a_signal_waits_until_a_result_is_written(moment: str) -> None:
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, former)
+
+
+def test_the_demo_finds_everybody_and_says_how(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("manyfaces.cli.demo.SECONDS", 1)
+    monkeypatch.setattr("manyfaces.cli.demo.RATE", 12)
+    ran = run("demo")
+    assert ran.status == 0
+    (line,) = [line for line in ran.err.splitlines() if "film.mp4" in line]
+    assert [cell.strip() for cell in line.split("│")][2:4] == ["12", "6"]
+    page = (tmp_path / "manyfaces-demo" / "report.html").read_text()
+    assert "yunet-2023mar" in page
+    assert "people.db" in page
 
 
 def test_figures_never_replace_another_file(run: Run, tmp_path: Path, photo: Path) -> None:
@@ -297,10 +378,10 @@ def test_one_film_of_cameras_is_refused_before_anything_is_opened(run: Run, phot
     assert not (tmp_path / "all.mp4").exists()
 
 
-def test_a_stream_that_is_not_there_does_not_stop_the_files(run: Run, photo: Path) -> None:
-    ran = run("analyze", "http://127.0.0.1:9/a.mp4", "collins.png", "97", "collins.png", "-q")
+def test_a_stream_that_is_not_there_does_not_stop_the_files(run: Run, photo: Path, other: Path) -> None:
+    ran = run("analyze", "http://127.0.0.1:9/a.mp4", "collins.png", "97", "hopper.png", "-q")
     assert ran.status == 1
-    assert sorted(row["stream"] for row in ran.rows if row["faces"]) == ["collins.png"] * 2
+    assert sorted(row["stream"] for row in ran.rows if row["faces"]) == ["collins.png", "hopper.png"]  # type: ignore[type-var]
     assert ran.err.count("manyfaces: ") == 2
 
 
@@ -324,6 +405,20 @@ def test_the_summary_counts_streams_that_come_mixed(capsys: pytest.CaptureFixtur
     assert "and 5 more" in said
     assert " 21 " in said, "three times seven frames were dropped"
     assert "50 / 50 ms" in said or "51 / 51 ms" in said or "49 / 49 ms" in said
+
+
+@pytest.mark.parametrize(("frames", "counted"), [(10, 7), (11, 6), (200, 6)])
+def test_a_number_that_was_corrected_at_once_is_no_face_more(
+    capsys: pytest.CaptureFixture[str], frames: int, counted: int
+) -> None:
+    summary = Summary()
+    for index in range(frames):
+        numbers = (*range(5), 99 if index in (4, 5) else 5)
+        faces = tuple(Face(n, (0.0, 0.0, 9.0, 9.0), 0.9, (), None, {}, None, None, None, None) for n in numbers)
+        summary.count(FrameResult("film.mp4", index, index / 25, 99, 99, faces))
+    summary.show()
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "film.mp4" in line]
+    assert [cell.strip() for cell in line.split("│")][1:4] == ["film.mp4", str(frames), str(counted)]
 
 
 def test_ages_of_a_long_run_take_little_memory() -> None:

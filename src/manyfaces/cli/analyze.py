@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 
 from manyfaces.cli.files import expanded, refuse_clashes
 from manyfaces.cli.options import with_options
-from manyfaces.cli.outcome import Outcome
+from manyfaces.cli.outcome import Outcome, complain
 from manyfaces.cli.progress import Steps
 from manyfaces.cli.summary import Summary
 from manyfaces.cli.unbroken import Unbroken
@@ -56,7 +57,7 @@ def analyze(
     from manyfaces.api import look
 
     outcome, summary = Outcome(), Summary()
-    names = expanded(inputs, outcome)
+    names = _each_once(expanded(inputs, outcome))
     if not names:
         raise typer.Exit(outcome.status)
     _refuse_outputs(names, output or [], annotate, report, options)
@@ -71,6 +72,21 @@ def analyze(
     if not quiet:
         summary.show()
     raise typer.Exit(outcome.status)
+
+
+def _each_once(names: Sequence[str]) -> list[str]:
+    """Rows tell inputs apart by their names alone, so that of two with one name nobody could say whose a row is."""
+    from manyfaces.sources import shown
+
+    several = Counter(map(shown, names))
+    again = [name for name, count in several.items() if count > 1]
+    if again:
+        others = f", like {len(again) - 1} more" if len(again) > 1 else ""
+        complain(f"{again[0]}: given {several[again[0]]} times, and read once{others}")
+    first: dict[str, str] = {}
+    for name in names:
+        first.setdefault(shown(name), name)
+    return list(first.values())
 
 
 def _refuse_outputs(
@@ -122,11 +138,11 @@ def _sinks(output: Sequence[Path], annotate: Path | None, report: Path | None, o
     if annotate:
         sinks.append(open_annotated(annotate))
     if report:
-        sinks.append(Report(report, _how(options)))
+        sinks.append(Report(report, how(options), "no gallery" if options.identity else "not compared"))
     return Tee(sinks)
 
 
-def _how(options: Options) -> dict[str, str]:
+def how(options: Options) -> dict[str, str]:
     """How the results come about, for the report."""
     from manyfaces.weights import find
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from manyfaces.cli.analyze import how
 from manyfaces.cli.progress import Steps
 from manyfaces.cli.summary import Summary
 from manyfaces.errors import OutputError
@@ -40,11 +41,11 @@ def demo(
         _write_picture(portrait, _portrait(number))
         gallery.add(name, [portrait], force=True)
     _draw_film(film, len(NAMES))
-    summary = Summary()
+    summary, options = Summary(), Options(gallery=people)
     files = [folder / "film-annotated.mp4", folder / "rows.jsonl", folder / "report.html"]
-    sinks = Tee([open_annotated(files[0]), open_table(files[1]), Report(files[2], {"made by": "manyfaces demo"})])
+    sinks = Tee([open_annotated(files[0]), open_table(files[1]), Report(files[2], how(options))])
     with sinks as sink, Steps("frames", SECONDS * RATE) as steps:
-        for frame, result in look([str(film)], Options(gallery=people)):
+        for frame, result in look([str(film)], options):
             sink.write(frame, result)
             summary.count(result)
             steps.advance()
