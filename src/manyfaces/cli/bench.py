@@ -22,6 +22,7 @@ from manyfaces.options import Options
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from manyfaces.bench.drawn import Size
     from manyfaces.bench.row import Task
 
 REFUSED = {
@@ -42,7 +43,11 @@ def bench(
     size: Annotated[str, typer.Option(help="Of drawn clips: 1280x720, 1920x1080; auto: the larger above 16.")] = "auto",
     modes: Annotated[str, typer.Option(help="budget, every-face, or both.")] = "budget,every-face",
     seconds: Annotated[
-        float, typer.Option(help="For so long each row plays its clip as fast as it goes, and again as a camera.")
+        float,
+        typer.Option(
+            help="For so long each row, a clip in a mode, plays as fast as it goes, and again as a camera. It takes "
+            "10 to 30 seconds more, and two minutes with 100 faces that are all read, since only whole passes count."
+        ),
     ] = 10.0,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write these figures and more of each row to this file.")
@@ -50,9 +55,7 @@ def bench(
 ) -> None:
     """Frames a second, and how old results are, for more and more faces; every-face also against its floor.
 
-    Each row of the table, a clip in a mode, takes twice --seconds and about 10 seconds more: a process of its own, a
-    first pass that is not counted, with every-face the floor. Only whole passes count: with a hundred faces and each of
-    them read in every frame, that is two minutes on two cores. The 12 rows of the default take about ten minutes there.
+    The 12 rows of the default take about ten minutes on two cores; see --seconds.
     """
     from manyfaces.bench.alone import measured_alone, startup_seconds
     from manyfaces.bench.drawn import SMALL, draw_clip
@@ -64,9 +67,10 @@ def bench(
     with tempfile.TemporaryDirectory() as folder:
         drawn = [] if clips else [(Path(folder) / f"drawn-{count}.mp4", count) for count in counts]
         tasks = list(_tasks([*clips, *drawn], modes, seconds, options))
+        sizes = _sizes_of(drawn, wanted)
         if told := busy():
             complain(told)
-        _draw(drawn, wanted)
+        _draw(drawn, sizes)
         figures: dict[str, Any] = {**circumstances(shlex.join(["manyfaces", *sys.argv[1:]])), "rows": []}
         with Steps("measurements", len(tasks)) as steps:
             for task in tasks:
@@ -100,7 +104,7 @@ def _numbers(text: str) -> list[int]:
     return list(dict.fromkeys(map(int, words)))
 
 
-def _sizes(text: str) -> tuple[int, int] | None:
+def _sizes(text: str) -> Size | None:
     """None where each clip has the size that is usual for its faces."""
     if text == "auto":
         return None
@@ -132,12 +136,19 @@ def _refuse(options: Options, json_file: Path | None, clips: list[Path]) -> None
         Clip.of(clip)
 
 
-def _draw(drawn: list[tuple[Path, int]], wanted: tuple[int, int] | None) -> None:
-    from manyfaces.bench.drawn import draw_clip, grid, usual_size
+def _sizes_of(drawn: list[tuple[Path, int]], wanted: Size | None) -> list[Size]:
+    """Everybody has a place in each of them, or it is refused."""
+    from manyfaces.bench.drawn import grid, usual_size
 
     sizes = [wanted or usual_size(faces) for _, faces in drawn]
     for (_, faces), size in zip(drawn, sizes, strict=True):
         grid(faces, size)
+    return sizes
+
+
+def _draw(drawn: list[tuple[Path, int]], sizes: list[Size]) -> None:
+    from manyfaces.bench.drawn import draw_clip
+
     with Steps("clips drawn", len(drawn)) as steps:
         for (path, faces), size in zip(drawn, sizes, strict=True):
             draw_clip(path, faces, size)
