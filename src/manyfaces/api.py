@@ -275,7 +275,11 @@ class _Consenting:
 
 def _refuse_unlike(name: str, face: Embeddings, enrolled: Roster, where: str) -> None:
     """A face that is not like the person's others is more often a mistake than a change: whoever it is would go by this
-    name from then on."""
+    name from then on.
+
+    Of 74 photos of 5 people from the web this refuses 7 of 69 right ones and all wrong ones where one photo is enrolled
+    of each, 2 of 54 right ones and 215 of 216 wrong ones where four are.
+    """
     if name not in enrolled.names or face.model != enrolled.embeddings.model:
         return
     people = [enrolled.names[owner] for owner in np.unique(enrolled.owners)]
