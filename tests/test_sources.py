@@ -318,9 +318,9 @@ def test_decoded_pictures_are_let_go_at_once_not_when_garbage_is_collected(tmp_p
     gc.collect()
     gc.disable()
     try:
-        before = sum(isinstance(thing, VideoFrame) for thing in gc.get_objects())
+        before = sum(type(thing) is VideoFrame for thing in gc.get_objects())
         assert len(frames_of(path)) == 30
-        assert sum(isinstance(thing, VideoFrame) for thing in gc.get_objects()) <= before + 2
+        assert sum(type(thing) is VideoFrame for thing in gc.get_objects()) <= before + 2
     finally:
         gc.enable()
 
