@@ -48,7 +48,7 @@ class Trial:
 
     name: str
     plain: Way
-    library: Way
+    packaged: Way
     compiled: Way
     share: float = 1.0
 
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def measured(trial: Trial) -> dict[str, float]:
-    plain, library, compiled = (least(way) for way in (trial.plain, trial.library, trial.compiled))
+    plain, library, compiled = (least(way) for way in (trial.plain, trial.packaged, trial.compiled))
     row = {
         "interpreted": round(plain / trial.share),
         "numpy_or_opencv": round(library, 1),
