@@ -330,7 +330,7 @@ def test_every_face_means_every_face() -> None:
 def efforts(ages: Sequence[float], indices: Sequence[int] | None = None) -> list[float]:
     attention, told = Thrifty(), []
     for number, age in zip(indices or range(len(ages)), ages, strict=True):
-        nobody = Turns.nobodys()
+        nobody = Turns.of_all(0)
         attention.learn(news_of(number, 0.0, np.empty(0, np.int64), nobody, calm, age))
         told.append(attention.effort)
     return told
@@ -383,7 +383,7 @@ def test_newcomers_do_not_push_ahead_of_those_who_wait() -> None:
     """With the least effort one face a search is asked who it is, and with every frame a new face comes and goes."""
     attention = Thrifty()
     for number in range(100):
-        attention.learn(news_of(number, 0.0, np.empty(0, np.int64), Turns.nobodys(), calm, 9.0))
+        attention.learn(news_of(number, 0.0, np.empty(0, np.int64), Turns.of_all(0), calm, 9.0))
     played = play(
         lambda now: standing([0, 1, 2, 100 + int(now * 10)]), 10, 60, ages=iter(lambda: 9.0, 0.0), attention=attention
     )

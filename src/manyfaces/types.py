@@ -137,10 +137,6 @@ class Turns:
         everyone = np.arange(count, dtype=np.int64)
         return cls(everyone, everyone)
 
-    @classmethod
-    def nobodys(cls) -> Turns:
-        return cls(np.empty(0, np.int64), np.empty(0, np.int64))
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Crops:
