@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch", reason="training needs the extra manyfaces[train]")
 pytest.importorskip("onnxscript", reason="writing ONNX needs the extra manyfaces[train]")
@@ -19,13 +21,25 @@ from manyfaces.runtime import Runtime, load_network  # noqa: E402
 from manyfaces.train import emotion  # noqa: E402
 from manyfaces.train.augment import Augmentation, augment  # noqa: E402
 from manyfaces.train.data import EMOTIONS, SIDE, DataError, read_emotion_data  # noqa: E402
-from manyfaces.train.emotion import EmotionLesson, Recipe, emotion_logits, train_emotion  # noqa: E402
+from manyfaces.train.designs import (  # noqa: E402
+    Design,
+    Genotype,
+    MiniXception,
+    Module,
+    Residual,
+    design_as_dict,
+    design_from_dict,
+    design_hash,
+)
+from manyfaces.train.emotion import EmotionLesson, emotion_logits, train_emotion  # noqa: E402
 from manyfaces.train.export import export_probabilities, fitted_temperature  # noqa: E402
-from manyfaces.train.fit import Plan  # noqa: E402
-from manyfaces.train.nets import CompactNet, Probabilities, Shape, parameter_count  # noqa: E402
+from manyfaces.train.nets import EmotionNet, Probabilities, build, shipped_parameters  # noqa: E402
+from manyfaces.train.plan import Plan  # noqa: E402
+from manyfaces.train.recipe import Recipe, Targets, read_recipe, write_recipe  # noqa: E402
+from manyfaces.train.recipes import RECIPES, find_recipe  # noqa: E402
 from manyfaces.weights import load  # noqa: E402
 
-TINY = Recipe(shape=Shape(stem=4, widths=(8, 8), depths=(1, 2)), plan=Plan(epochs=2, batch=7, rate=0.02))
+TINY = Recipe(design=Residual(stem=4, widths=(8, 8), depths=(1, 2)), plan=Plan(epochs=2, batch=7, rate=0.02))
 NOTHING = Augmentation(
     0, 0, 0, mirror=False, coarse_chance=0, noise_chance=0, brightness=0, contrast=0, erase_chance=0, erase_side=0
 )
@@ -48,34 +62,30 @@ def faces_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def tiny_recipe(monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(emotion, "RECIPES", {"tiny": TINY})
-    return "tiny"
-
-
-@pytest.fixture
-def tiny_net() -> CompactNet:
+def tiny_net() -> EmotionNet:
     torch.manual_seed(0)
-    net = CompactNet(TINY.shape)
+    net = build(TINY.design)
     with torch.no_grad():  # some statistics, so that evaluation differs from the untrained identity
         net.train()(torch.randn(32, 1, SIDE, SIDE))
     return net.eval()
 
 
 @exporting
-def test_training_leaves_a_model_its_card_and_a_log(faces_file: Path, tiny_recipe: str, tmp_path: Path) -> None:
-    card = train_emotion(faces_file, tmp_path / "out", tiny_recipe)
+def test_training_leaves_a_model_its_card_and_a_log(faces_file: Path, tmp_path: Path) -> None:
+    card = train_emotion(read_emotion_data(faces_file), tmp_path / "out", TINY)
     assert ModelCard.read(tmp_path / "out" / "model.json") == card
     assert (card.task, card.labels, card.input.channels) == ("emotion", EMOTIONS, "grey")
     assert card.sha256 == hashlib.sha256((tmp_path / "out" / "model.onnx").read_bytes()).hexdigest()
     assert 0 <= card.metrics["public_test_accuracy"] <= 1
     assert (tmp_path / "out" / "log.csv").read_text().count("\n") == 1 + TINY.plan.epochs
-    assert ElementTree.parse(tmp_path / "out" / "curves.svg").getroot().tag.endswith("svg")
+    with Image.open(tmp_path / "out" / "curves.png") as picture:
+        assert picture.width > picture.height > 300
+    assert read_recipe(tmp_path / "out" / "recipe.json") == TINY
 
 
 @exporting
-def test_the_model_runs_where_faces_are_read(faces_file: Path, tiny_recipe: str, tmp_path: Path) -> None:
-    train_emotion(faces_file, tmp_path / "out", tiny_recipe)
+def test_the_model_runs_where_faces_are_read(faces_file: Path, tmp_path: Path) -> None:
+    train_emotion(read_emotion_data(faces_file), tmp_path / "out", TINY)
     weights = load(tmp_path / "out" / "model.onnx")
     pixels = read_emotion_data(faces_file).images[..., None]
     found = load_network(weights.content, weights.card.input, Runtime(precision="f32"))(pixels)["probabilities"]
@@ -84,15 +94,16 @@ def test_the_model_runs_where_faces_are_read(faces_file: Path, tiny_recipe: str,
 
 
 @exporting
-def test_resumed_for_more_epochs_it_goes_on(faces_file: Path, tiny_recipe: str, tmp_path: Path) -> None:
-    train_emotion(faces_file, tmp_path / "out", tiny_recipe, epochs=1)
-    train_emotion(faces_file, tmp_path / "out", tiny_recipe, epochs=3, resume=True)
+def test_resumed_for_more_epochs_it_goes_on(faces_file: Path, tmp_path: Path) -> None:
+    faces = read_emotion_data(faces_file)
+    train_emotion(faces, tmp_path / "out", TINY.with_epochs(1))
+    train_emotion(faces, tmp_path / "out", TINY.with_epochs(3), resume=True)
     assert (tmp_path / "out" / "log.csv").read_text().count("\n") == 1 + 3
 
 
 @exporting
 @pytest.mark.parametrize("batch", [1, 8])
-def test_the_exported_file_says_what_torch_says(tiny_net: CompactNet, tmp_path: Path, batch: int) -> None:
+def test_the_exported_file_says_what_torch_says(tiny_net: EmotionNet, tmp_path: Path, batch: int) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     digest = export_probabilities(tiny_net, 1.7, emotion.SPEC, tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
@@ -105,18 +116,31 @@ def test_the_exported_file_says_what_torch_says(tiny_net: CompactNet, tmp_path: 
 
 
 @exporting
-def test_the_exported_file_tells_nothing_of_the_machine(tiny_net: CompactNet, tmp_path: Path) -> None:
+def test_the_exported_file_tells_nothing_of_the_machine(tiny_net: EmotionNet, tmp_path: Path) -> None:
     export_probabilities(tiny_net, 1.0, emotion.SPEC, tmp_path / "model.onnx")
     content = (tmp_path / "model.onnx").read_bytes()
     assert b".py" not in content
     assert str(Path.home()).encode() not in content
 
 
-def test_unknown_recipes_and_no_epochs_are_refused(faces_file: Path, tmp_path: Path) -> None:
+def test_unknown_recipes_and_no_epochs_are_refused() -> None:
     with pytest.raises(UsageError, match="recipe 'huge': there is no such recipe; known are compact"):
-        train_emotion(faces_file, tmp_path, "huge")
+        find_recipe("huge")
     with pytest.raises(UsageError, match="epochs 0: must be 1 or more"):
-        train_emotion(faces_file, tmp_path, epochs=0)
+        TINY.with_epochs(0)
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{}", '{"design": {"kind": "cathedral"}}', '{"design": {"kind": 1}}'])
+def test_a_file_that_is_no_recipe_is_one_sentence(tmp_path: Path, content: str) -> None:
+    (tmp_path / "recipe.json").write_text(content)
+    with pytest.raises(DataError, match=r"recipe\.json: is no recipe|this is no design"):
+        find_recipe(str(tmp_path / "recipe.json"))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_survives_its_file(tmp_path: Path, name: str) -> None:
+    write_recipe(RECIPES[name], tmp_path / "recipe.json")
+    assert find_recipe(str(tmp_path / "recipe.json")) == RECIPES[name]
 
 
 def test_data_without_a_part_to_select_on_is_refused(faces_file: Path) -> None:
@@ -125,19 +149,97 @@ def test_data_without_a_part_to_select_on_is_refused(faces_file: Path) -> None:
         EmotionLesson(data[data.usage == 0], TINY)
 
 
-def test_pictures_without_votes_teach_by_their_label_alone(faces_file: Path, tiny_net: CompactNet) -> None:
+def test_pictures_without_votes_teach_by_their_label_alone(faces_file: Path, tiny_net: EmotionNet) -> None:
     data = read_emotion_data(faces_file)
     silent, heard = (
-        EmotionLesson(data, replace(TINY, augmentation=NOTHING, votes_weight=weight)) for weight in (0.0, 1.0)
+        EmotionLesson(data, replace(TINY, augmentation=NOTHING, targets=Targets(votes=weight))) for weight in (0.0, 1.0)
     )
-    voted, unvoted = torch.arange(7), torch.arange(14, 21)
+    voted, unvoted = (heard.batch(which, 0.0) for which in (torch.arange(7), torch.arange(14, 21)))
     with torch.no_grad():
         assert heard.loss(tiny_net, unvoted) == silent.loss(tiny_net, unvoted)
         assert heard.loss(tiny_net, voted) > silent.loss(tiny_net, voted)
 
 
+def test_a_teacher_sees_what_the_network_sees_and_counts_as_much_as_asked(faces_file: Path) -> None:
+    data = read_emotion_data(faces_file)
+    seen: list[np.ndarray] = []
+
+    def teacher(images: np.ndarray) -> np.ndarray:
+        seen.append(images)
+        return np.full((len(images), 7), 1 / 7, np.float32)
+
+    recipe = replace(TINY, targets=Targets(smoothing=0.0, teacher=0.75))
+    asked = EmotionLesson(data, recipe, teacher).batch(torch.arange(7), 0.0)
+    shown = (asked.pixels[:, 0] * emotion.SPEC.scale + emotion.SPEC.mean).round().clamp(0, 255).numpy()
+    np.testing.assert_array_equal(seen[0], shown)
+    wanted = np.eye(7)[data.labels[:7]] * 0.25 + 0.75 / 7
+    np.testing.assert_allclose(asked.emotions.numpy(), wanted, atol=1e-6)
+
+
+def test_mixed_batches_ask_for_both_pictures_by_their_areas(faces_file: Path) -> None:
+    recipe = replace(TINY, augmentation=NOTHING, targets=Targets(smoothing=0.0, mixed=1.0))
+    torch.manual_seed(1)
+    lesson = EmotionLesson(read_emotion_data(faces_file), recipe)
+    asked = lesson.batch(torch.arange(21), 0.0)
+    torch.testing.assert_close(asked.emotions.sum(dim=1), torch.ones(21))
+    untouched = emotion.scaled(torch.from_numpy(read_emotion_data(faces_file).images[:21]))
+    copied = (asked.pixels != untouched).float().mean(dim=(1, 2, 3))
+    given_away = 1 - asked.emotions[torch.arange(21), torch.arange(21) % 7]
+    torch.testing.assert_close(copied[given_away > 0], given_away[given_away > 0], atol=0.02, rtol=0)
+
+
+def test_early_epochs_see_small_pictures_and_late_ones_whole(faces_file: Path) -> None:
+    lesson = EmotionLesson(read_emotion_data(faces_file), replace(TINY, small_until=0.5, small_side=24))
+    sizes = [lesson.batch(torch.arange(2), done).pixels.shape[-1] for done in (0.0, 0.49, 0.5, 0.99)]
+    assert sizes == [24, 24, 48, 48]
+
+
+SEARCHED = Genotype(
+    stem=8,
+    modules=(Module(16, 3, 2, True, True, False, "elu", 0.1), Module(24, 5, 1, False, False, True, "softsign", 0.0)),
+    pooling="max",
+)
+
+
+@exporting
+@pytest.mark.parametrize("design", [MiniXception(), MiniXception(clipped=True), Residual(squeeze=True), SEARCHED])
+def test_every_design_answers_and_is_exported_as_it_answers(design: Design, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    network = build(design).eval()
+    assert design_from_dict(json.loads(json.dumps(design_as_dict(design)))) == design
+    spec = emotion.spec_of(design)
+    export_probabilities(network, 1.0, spec, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
+    pixels = torch.randn(3, 1, design.side, design.side)
+    with torch.no_grad():
+        emotions, votes = network(pixels)
+    assert (emotions.shape, votes.shape) == ((3, 7), (3, 10))
+    (found,) = session.run(["probabilities"], {"pixels": pixels.numpy()})
+    np.testing.assert_allclose(found, emotions.softmax(dim=1).numpy(), atol=1e-5)
+
+
+def test_a_clipped_network_never_says_less_than_nothing() -> None:
+    with torch.no_grad():
+        emotions, _ = build(MiniXception(clipped=True)).eval()(torch.randn(4, 1, 64, 64))
+    assert (emotions >= 0).all()
+
+
+def test_the_tutorials_network_has_the_size_of_its_layers() -> None:
+    """Counted by hand: stem 8 x 9 + 16; a block of i to o filters holds 9 i + i o + 9 o + o o + i o + 3 x 2 o; then the
+    dense layers."""
+    widths = [8, 16, 32, 64, 128, 256]
+    blocks = sum(9 * i + i * o + 9 * o + o * o + i * o + 6 * o for i, o in pairwise(widths))
+    dense = sum(i * o + o for i, o in pairwise([256, 128, 64, 32, 7]))
+    assert shipped_parameters(build(MiniXception())) == 8 * 9 + 16 + blocks + dense
+
+
+def test_designs_of_equal_choices_have_equal_names() -> None:
+    assert design_hash(SEARCHED) == design_hash(replace(SEARCHED))
+    assert len({design_hash(design) for design in (SEARCHED, replace(SEARCHED, pooling="mean"), Residual())}) == 3
+
+
 def test_the_compact_recipe_stays_under_five_megabytes() -> None:
-    assert parameter_count(CompactNet(emotion.find_recipe("compact").shape)) * 4 < 5_000_000
+    assert shipped_parameters(build(RECIPES["compact"].design)) * 4 < 5_000_000
 
 
 def test_the_template_is_symmetric_and_inside_the_crop() -> None:
@@ -148,7 +250,7 @@ def test_the_template_is_symmetric_and_inside_the_crop() -> None:
     np.testing.assert_allclose(right_mouth + left_mouth, [SIDE - 1, 2 * right_mouth[1]])
 
 
-def test_logits_do_not_depend_on_the_company(tiny_net: CompactNet) -> None:
+def test_logits_do_not_depend_on_the_company(tiny_net: EmotionNet) -> None:
     images = np.random.default_rng(0).integers(0, 256, (300, SIDE, SIDE), dtype=np.uint8)
     together = emotion_logits(tiny_net, images)
     np.testing.assert_allclose(together[290:], emotion_logits(tiny_net, images[290:]), atol=1e-5)

@@ -13,13 +13,16 @@ torch = pytest.importorskip("torch", reason="training needs the extra manyfaces[
 from torch import Tensor, nn  # noqa: E402  (only where torch is)
 
 from manyfaces.train.data import DataError  # noqa: E402
-from manyfaces.train.fit import Plan, Progress, fit, rate_at, read_checkpoint  # noqa: E402
+from manyfaces.train.fit import Progress, fit, read_checkpoint  # noqa: E402
+from manyfaces.train.plan import Plan, epochs_without_gain, is_spent, rate_at  # noqa: E402
 
 PLAN = Plan(epochs=4, batch=8, rate=0.05, warmup=0.5, cooling=0.25, average=0.9, seed=3)
 
 
 class Line:
     """A lesson in miniature: learn a plane from noisy points, with dropout's kind of randomness in the loss."""
+
+    data = "forty points"
 
     def __init__(self) -> None:
         generator = torch.Generator().manual_seed(1)
@@ -29,9 +32,18 @@ class Line:
     def __len__(self) -> int:
         return len(self.points)
 
-    def loss(self, network: nn.Module, which: Tensor, /) -> Tensor:
-        noise = torch.randn(len(which), 3) * 0.01
-        return ((network(self.points[which] + noise) - self.values[which]) ** 2).mean()
+    @property
+    def about(self) -> dict[str, str]:
+        return {"network": "a plane", "data": self.data}
+
+    def batch(self, which: Tensor, done: float, /) -> tuple[Tensor, Tensor]:
+        assert 0 <= done < 1
+        return self.points[which] + torch.randn(len(which), 3) * 0.01, self.values[which]
+
+    def loss(self, network: nn.Module, batch: tuple[Tensor, Tensor], /) -> Tensor:
+        points, values = batch
+        loss: Tensor = ((network(points) - values) ** 2).mean()
+        return loss
 
     def score(self, network: nn.Module, /) -> dict[str, float]:
         with torch.no_grad():
@@ -43,11 +55,11 @@ class Interrupted(Line):
 
     steps = 0
 
-    def loss(self, network: nn.Module, which: Tensor, /) -> Tensor:
+    def loss(self, network: nn.Module, batch: tuple[Tensor, Tensor], /) -> Tensor:
         self.steps += 1
         if self.steps == 2 * 5 + 3:
             raise KeyboardInterrupt
-        return super().loss(network, which)
+        return super().loss(network, batch)
 
 
 def network() -> nn.Module:
@@ -56,12 +68,15 @@ def network() -> nn.Module:
 
 
 def weights_in(folder: Path) -> dict[str, Tensor]:
-    weights: dict[str, Tensor] = read_checkpoint(folder / "best.pt")
+    weights: dict[str, Tensor] = read_checkpoint(folder / "best.pt")["weights"]
     return weights
 
 
+TIMES = {"seconds", "pictures_per_second", "preparing_share"}
+
+
 def without_seconds(log: list[dict[str, float]]) -> list[dict[str, float]]:
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in log]
+    return [{name: value for name, value in row.items() if name not in TIMES} for row in log]
 
 
 def assert_equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
@@ -187,3 +202,52 @@ def test_another_networks_checkpoint_is_refused(tmp_path: Path) -> None:
     fit(network(), Line(), PLAN, tmp_path)
     with pytest.raises(DataError, match="of another network or recipe"):
         fit(nn.Sequential(nn.Linear(3, 1)), Line(), PLAN, tmp_path, resume=True)
+
+
+def test_a_checkpoint_of_other_examples_is_refused(tmp_path: Path) -> None:
+    fit(network(), Line(), PLAN, tmp_path)
+    changed = Line()
+    changed.data = "other points"
+    with pytest.raises(DataError, match=r"last\.pt: the data changed since this checkpoint was made"):
+        fit(network(), changed, PLAN, tmp_path, resume=True)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit(network(), Line(), PLAN, tmp_path)
+    before = (tmp_path / "last.pt").read_bytes()
+    (tmp_path / "last.new").symlink_to("/dev/full")  # every write to it fails as on a full disk
+    with pytest.raises(DataError, match=r"last\.pt: cannot be written .*; make room and go on with --resume"):
+        fit(network(), Line(), Plan(epochs=6, batch=8), tmp_path, resume=True)
+    assert (tmp_path / "last.pt").read_bytes() == before
+
+
+def test_the_time_spent_on_preparing_is_a_share_of_the_epoch(tmp_path: Path) -> None:
+    log = fit(network(), Line(), PLAN, tmp_path)
+    assert all(0 < row["preparing_share"] < 1 and row["pictures_per_second"] > 0 for row in log)
+
+
+def course(*accuracies: float) -> list[dict[str, float]]:
+    return [{"accuracy": accuracy} for accuracy in accuracies]
+
+
+def test_a_plateau_cuts_the_rate_to_a_tenth_and_waits_again() -> None:
+    plan = Plan(epochs=100, rate=1.0, schedule="plateau", warmup=0, plateau=2)
+    logs = [course(0.5), course(0.5, 0.4, 0.5), course(0.5, 0.4, 0.4, 0.4), course(0.5, 0.4, 0.4, 0.6, 0.5, 0.5)]
+    assert [rate_at(len(log), plan, log) for log in logs] == pytest.approx([1.0, 0.1, 0.1, 0.01])
+
+
+def test_patience_ends_a_training_that_brings_nothing(tmp_path: Path) -> None:
+    class Level(Line):
+        def score(self, _: nn.Module, /) -> dict[str, float]:
+            return {"accuracy": 0.5}
+
+    assert epochs_without_gain(course()) == 0
+    assert epochs_without_gain(course(0.2, 0.5, 0.4)) == 1
+    assert not is_spent(Plan(epochs=9, patience=0), course(0.5, 0.4, 0.4))
+    assert len(fit(network(), Level(), Plan(epochs=50, batch=8, patience=3), tmp_path)) == 4
+
+
+def test_adam_learns_too(tmp_path: Path) -> None:
+    before = Line().score(network().eval())["accuracy"]
+    log = fit(network(), Line(), Plan(epochs=20, batch=8, method="adam", rate=0.01, average=0.9), tmp_path)
+    assert log[-1]["accuracy"] > before / 4

@@ -44,19 +44,18 @@ def augment(batch: Tensor, how: Augmentation) -> Tensor:
     return _erased(_relit(_noisy(_coarse(_moved(batch, how), how), how), how), how)
 
 
-def _spread(count: int, reach: float) -> Tensor:
-    """Uniform in -reach..reach."""
-    return (torch.rand(count) * 2 - 1) * reach
+def _spread(batch: Tensor, reach: float) -> Tensor:
+    """A number for every picture, uniform in -reach..reach."""
+    return (torch.rand(len(batch), device=batch.device) * 2 - 1) * reach
 
 
 def _moved(batch: Tensor, how: Augmentation) -> Tensor:
-    count = len(batch)
-    angle = _spread(count, math.radians(how.rotation))
+    angle = _spread(batch, math.radians(how.rotation))
     # Where to read from, so a factor above 1 shrinks the face.
-    scale = torch.exp(_spread(count, math.log1p(how.zoom)))
-    mirror = 1 - 2 * (torch.rand(count) < 0.5).float() if how.mirror else torch.ones(count)
+    scale = torch.exp(_spread(batch, math.log1p(how.zoom)))
+    mirror = torch.where(_spread(batch, 1.0) < 0, -1.0, 1.0) if how.mirror else torch.ones_like(scale)
     cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
-    across, down = _spread(count, 2 * how.shift), _spread(count, 2 * how.shift)  # affine_grid counts -1..1
+    across, down = _spread(batch, 2 * how.shift), _spread(batch, 2 * how.shift)  # affine_grid counts -1..1
     rows = [torch.stack([cosine * mirror, -sine, across], 1), torch.stack([sine * mirror, cosine, down], 1)]
     grid = functional.affine_grid(torch.stack(rows, 1), list(batch.shape), align_corners=False)
     return functional.grid_sample(batch, grid, padding_mode="border", align_corners=False)
@@ -64,7 +63,7 @@ def _moved(batch: Tensor, how: Augmentation) -> Tensor:
 
 def _chosen(batch: Tensor, chance: float) -> Tensor:
     """Which pictures a change happens to, ready to be multiplied with the batch."""
-    return (torch.rand(len(batch)) < chance).view(-1, 1, 1, 1)
+    return (torch.rand(len(batch), device=batch.device) < chance).view(-1, 1, 1, 1)
 
 
 def _coarse(batch: Tensor, how: Augmentation) -> Tensor:
@@ -78,22 +77,42 @@ def _coarse(batch: Tensor, how: Augmentation) -> Tensor:
 
 def _noisy(batch: Tensor, how: Augmentation) -> Tensor:
     """Some pictures with the grain of a dark room."""
-    strength = torch.rand(len(batch), 1, 1, 1) * how.noise * _chosen(batch, how.noise_chance)
+    strength = torch.rand(len(batch), 1, 1, 1, device=batch.device) * how.noise * _chosen(batch, how.noise_chance)
     return batch + strength * torch.randn_like(batch)
 
 
 def _relit(batch: Tensor, how: Augmentation) -> Tensor:
     shape = (-1, 1, 1, 1)
-    contrast = torch.exp(_spread(len(batch), math.log1p(how.contrast))).view(shape)
-    return batch * contrast + _spread(len(batch), how.brightness).view(shape)
+    contrast = torch.exp(_spread(batch, math.log1p(how.contrast))).view(shape)
+    return batch * contrast + _spread(batch, how.brightness).view(shape)
 
 
 def _erased(batch: Tensor, how: Augmentation) -> Tensor:
     """Grey squares hide parts of some faces, as hands, microphones and other heads do."""
     count, side = len(batch), batch.shape[-1]
-    half = torch.rand(count, 1) * how.erase_side * side / 2
-    half = half * (torch.rand(count, 1) < how.erase_chance)
-    places = torch.arange(side).expand(count, side)
-    rows = (places - torch.rand(count, 1) * side).abs() < half
-    columns = (places - torch.rand(count, 1) * side).abs() < half
+    size, strikes, down, across = torch.rand(4, count, 1, device=batch.device)
+    half = size * how.erase_side * side / 2 * (strikes < how.erase_chance)
+    places = torch.arange(side, device=batch.device).expand(count, side)
+    rows, columns = (places - down * side).abs() < half, (places - across * side).abs() < half
     return batch.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0.0)
+
+
+def mix(batch: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Every picture with one rectangle of another picture, and asked for both by their areas (CutMix, Yun et al. 2019).
+
+    The rectangle is the same for the whole batch, so that it is one copy.
+    """
+    height, width = batch.shape[-2:]
+    side, down, across = torch.rand(3).tolist()
+    half = math.sqrt(side) / 2
+    top, bottom = _range(down, half, height)
+    left, right = _range(across, half, width)
+    other = torch.randperm(len(batch), device=batch.device)
+    mixed = batch.clone()
+    mixed[..., top:bottom, left:right] = batch[other, ..., top:bottom, left:right]
+    share = (bottom - top) * (right - left) / (height * width)
+    return mixed, torch.lerp(targets, targets[other], share)
+
+
+def _range(middle: float, half: float, size: int) -> tuple[int, int]:
+    return max(round((middle - half) * size), 0), min(round((middle + half) * size), size)

@@ -1,12 +1,14 @@
-"""Recipes that teach a network expressions, and the function behind `manyfaces train emotion`."""
+"""How a network learns expressions, and the function behind `manyfaces train emotion`."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -14,14 +16,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from manyfaces.card import InputSpec, ModelCard
-from manyfaces.errors import UsageError
 from manyfaces.train import evaluate
-from manyfaces.train.augment import Augmentation, augment
-from manyfaces.train.curves import curves
-from manyfaces.train.data import EMOTIONS, EmotionData, read_emotion_data
+from manyfaces.train.augment import augment, mix
+from manyfaces.train.data import EMOTIONS, EmotionData
+from manyfaces.train.designs import Design, design_as_dict, design_from_dict
 from manyfaces.train.export import export_probabilities, fitted_temperature
-from manyfaces.train.fit import Figures, Plan, Report, fit, read_checkpoint, silent
-from manyfaces.train.nets import CompactNet, Shape, parameter_count
+from manyfaces.train.fit import Report, fit, read_checkpoint, silent
+from manyfaces.train.nets import Answers, EmotionNet, build, shipped_parameters
+from manyfaces.train.plan import Figures
+from manyfaces.train.plots import plot_course
+from manyfaces.train.recipe import Recipe, write_recipe
 from manyfaces.types import Floats, Pixels
 
 TEMPLATE = ((15.0, 17.7), (32.0, 17.7), (23.5, 28.3), (16.6, 36.4), (30.4, 36.4))
@@ -31,87 +35,95 @@ Measured by scripts/measure_emotion_template.py; see docs/decisions/0005-emotion
 SPEC = InputSpec(48, 48, "grey", mean=128.0, scale=64.0, template=TEMPLATE)
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Everything that decides what comes out, apart from the data and the epochs."""
-
-    shape: Shape = field(default_factory=Shape)
-    plan: Plan = field(default_factory=lambda: Plan(epochs=60))
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    smoothing: float = 0.1
-    votes_weight: float = 0.5
-
-
-RECIPES: Mapping[str, Recipe] = {
-    # A stem of stride 2 learnt more per hour on one core than a full-size one, at half the milliseconds per face.
-    # Smoothing: FER2013's own labels agree with the majority of ten taggers on 63 % of pictures, so nobody should be
-    # pushed towards certainty. Votes: what the taggers saw teaches the shared features without changing the question.
-    "compact": Recipe(),
-}
+Teacher: TypeAlias = Callable[[Pixels], Floats]
+"""What an ensemble says of grey pictures (n, h, w): probabilities (n, 7)."""
 
 
 def train_emotion(
-    data: Path,
+    faces: EmotionData,
     out: Path,
-    recipe: str = "compact",
-    epochs: int | None = None,
+    recipe: Recipe,
+    teacher: Teacher | None = None,
     resume: bool = False,
     report: Report = silent,
+    made_by: str = "manyfaces train emotion",
 ) -> ModelCard:
-    """Train on Training, select on PublicTest, and write model.onnx, model.json, log.csv and curves.svg into `out`."""
-    chosen = with_epochs(find_recipe(recipe), epochs)
-    faces = read_emotion_data(data)
-    torch.manual_seed(chosen.plan.seed)
-    network = CompactNet(chosen.shape)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs leave it out
-    log = fit(network, EmotionLesson(faces, chosen), chosen.plan, out, resume, report)
-    (out / "curves.svg").write_text(curves(log), encoding="utf-8")
-    return ship(out, faces, recipe)
+    """Train on Training, select on PublicTest, leave the network, its card and recipe, a log and curves in `out`."""
+    torch.manual_seed(recipe.plan.seed)
+    network = build(recipe.design).to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
+    log = fit(network, EmotionLesson(faces, recipe, teacher), recipe.plan, out, resume, report)
+    write_recipe(recipe, out / "recipe.json")
+    plot_course(log, out / "curves.png")
+    return ship(out, faces, made_by)
 
 
-def find_recipe(name: str) -> Recipe:
-    if name not in RECIPES:
-        raise UsageError(f"recipe {name!r}: there is no such recipe; known are {', '.join(RECIPES)}")
-    return RECIPES[name]
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One batch: scaled pictures (n, 1, side, side) and what should be said of them, as shares of every class."""
 
-
-def with_epochs(recipe: Recipe, epochs: int | None) -> Recipe:
-    if epochs is None:
-        return recipe
-    if epochs < 1:
-        raise UsageError(f"epochs {epochs}: must be 1 or more")
-    return dataclasses.replace(recipe, plan=dataclasses.replace(recipe.plan, epochs=epochs))
+    pixels: Tensor
+    emotions: Tensor
+    votes: Tensor
 
 
 class EmotionLesson:
-    """A `Lesson`: FER2013's label for every picture, and where FER+'s taggers voted, what they said."""
+    """A `Lesson`: FER2013's label for every picture, where there is a teacher what it says of the very picture that the
+    network sees, and where FER+'s taggers voted, what they said."""
 
-    def __init__(self, data: EmotionData, recipe: Recipe) -> None:
+    def __init__(self, data: EmotionData, recipe: Recipe, teacher: Teacher | None = None) -> None:
         train, self._public = data.split("training"), data.split("public")
-        self._recipe = recipe
-        self._pixels = torch.from_numpy(train.images)
-        self._labels = torch.from_numpy(train.labels)
-        counts = torch.from_numpy(train.votes)
+        self._recipe, self._teacher, self._device = recipe, teacher, device()
+        self._data_hash = _fingerprint(train)
+        self._pixels = torch.from_numpy(train.images).to(self._device)
+        self._labels = functional.one_hot(torch.from_numpy(train.labels), len(EMOTIONS)).float().to(self._device)
+        counts = torch.from_numpy(train.votes).to(self._device)
         self._votes = counts / counts.sum(dim=1, keepdim=True).clamp(min=1)
+
+    @property
+    def about(self) -> Mapping[str, str]:
+        return {"network": json.dumps(design_as_dict(self._recipe.design)), "data": self._data_hash}
 
     def __len__(self) -> int:
         return len(self._labels)
 
-    def loss(self, network: nn.Module, which: Tensor, /) -> Tensor:
+    def batch(self, which: Tensor, done: float, /) -> Asked:
+        which = which.to(self._device)
         pixels = augment(scaled(self._pixels[which]), self._recipe.augmentation)
-        with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16()):
-            emotions, votes = network(pixels.contiguous(memory_format=torch.channels_last))
-        label_loss = functional.cross_entropy(
-            emotions.float(), self._labels[which], label_smoothing=self._recipe.smoothing
-        )
+        targets = torch.cat([self._labels[which], self._votes[which]], dim=1)
+        if torch.rand(()).item() < self._recipe.targets.mixed:
+            pixels, targets = mix(pixels, targets)
+        emotions, votes = targets.split(self._labels.shape[1], dim=1)
+        asked = self._taught(pixels, _smooth(emotions, self._recipe))
+        return Asked(resized(pixels, self._recipe.side(done)), asked, votes)
+
+    def _taught(self, pixels: Tensor, labels: Tensor) -> Tensor:
+        """The label and the teacher's answer, weighed: cross-entropy is linear in them, so one target serves both."""
+        if self._teacher is None:
+            return labels
+        said = torch.from_numpy(self._teacher(_as_served(pixels))).to(labels)
+        return torch.lerp(labels, said, self._recipe.targets.teacher)
+
+    def loss(self, network: nn.Module, batch: Asked, /) -> Tensor:
+        answers = answered(network, batch.pixels)
         # Pictures without votes have all-zero targets and so add nothing.
-        return label_loss + self._recipe.votes_weight * functional.cross_entropy(votes.float(), self._votes[which])
+        votes_loss = functional.cross_entropy(answers.votes, batch.votes)
+        return functional.cross_entropy(answers.emotions, batch.emotions) + self._recipe.targets.votes * votes_loss
 
     def score(self, network: nn.Module, /) -> Figures:
-        with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16()):
-            logits, labels = emotion_logits(network, self._public.images), self._public.labels
+        logits, labels = emotion_logits(network, self._public.images, self._recipe.design.side), self._public.labels
         likelihood = functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels))
         return {"accuracy": float((logits.argmax(axis=1) == labels).mean()), "public_loss": float(likelihood)}
+
+
+def _smooth(labels: Tensor, recipe: Recipe) -> Tensor:
+    smoothing = recipe.targets.smoothing
+    return labels * (1 - smoothing) + smoothing / labels.shape[1]
+
+
+def _as_served(pixels: Tensor) -> Pixels:
+    """Scaled pictures (n, 1, h, w) as the bytes that a network is served."""
+    grey: Pixels = (pixels[:, 0] * SPEC.scale + SPEC.mean).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+    return grey
 
 
 def scaled(images: Tensor) -> Tensor:
@@ -119,40 +131,89 @@ def scaled(images: Tensor) -> Tensor:
     return (images[:, None].float() - SPEC.mean) / SPEC.scale
 
 
+def resized(pixels: Tensor, side: int) -> Tensor:
+    """Pictures as large as the network wants them; smaller ones by area, so that nothing flickers."""
+    if pixels.shape[-1] == side:
+        return pixels
+    if side < pixels.shape[-1]:
+        return functional.interpolate(pixels, size=(side, side), mode="bilinear", align_corners=False, antialias=True)
+    return functional.interpolate(pixels, size=(side, side), mode="bilinear", align_corners=False)
+
+
+def answered(network: nn.Module, pixels: Tensor) -> Answers:
+    """What the network says, computed in bfloat16 where the processor multiplies that itself."""
+    with torch.autocast(pixels.device.type, torch.bfloat16, enabled=has_bf16(pixels.device)):
+        said = network(pixels.contiguous(memory_format=torch.channels_last))
+    return Answers(*(one.float() for one in said))
+
+
 @torch.no_grad()
-def emotion_logits(network: nn.Module, images: Pixels) -> Floats:
+def emotion_logits(network: nn.Module, images: Pixels, side: int = SPEC.width) -> Floats:
     """What the network says of each picture, before any softmax."""
-    batches = torch.split(torch.from_numpy(images), 256)
-    logits: Floats = torch.cat([network(scaled(batch))[0] for batch in batches]).float().numpy()
+    place = next(network.parameters()).device
+    parts = [
+        answered(network, resized(scaled(batch.to(place)), side)).emotions.cpu()
+        for batch in torch.split(torch.from_numpy(images), 256)
+    ]
+    logits: Floats = torch.cat(parts).numpy()
     return logits
 
 
-def has_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 itself: three times faster here, and slower where it is emulated."""
+def device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def has_bf16(place: torch.device) -> bool:
+    """Whether bfloat16 is multiplied in hardware: three times faster there, and slower where it is emulated."""
+    if place.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     able: Mapping[str, Any] = torch.cpu.get_capabilities()
     return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
 
 
-def ship(out: Path, data: EmotionData, recipe: str = "compact") -> ModelCard:
-    """Make `model.onnx` and `model.json` of the best checkpoint in `out`; a training may still be running there."""
-    network = CompactNet(find_recipe(recipe).shape).eval()
-    network.load_state_dict(read_checkpoint(out / "best.pt"))
+def _fingerprint(data: EmotionData) -> str:
+    """Names the examples: pixels, labels and votes."""
+    digest = hashlib.sha256()
+    for column in (data.images, data.labels, data.votes):
+        digest.update(np.ascontiguousarray(column))
+    return digest.hexdigest()[:16]
+
+
+def spec_of(design: Design) -> InputSpec:
+    """The contract of a network of this design: the same face, at its size."""
+    factor = design.side / SPEC.width
+    template = tuple((x * factor, y * factor) for x, y in TEMPLATE)
+    return dataclasses.replace(SPEC, width=design.side, height=design.side, template=template)
+
+
+def trained_network(out: Path) -> tuple[EmotionNet, Design]:
+    """The best network of a training, ready to answer, and its design; a training may still be running there."""
+    state = read_checkpoint(out / "best.pt")
+    design = design_from_dict(json.loads(state["about"]["network"]))
+    network = build(design).eval()
+    network.load_state_dict(state["weights"])
+    return network, design
+
+
+def ship(out: Path, data: EmotionData, made_by: str = "manyfaces train emotion") -> ModelCard:
+    """Make `model.onnx` and `model.json` of the best checkpoint in `out`."""
+    network, design = trained_network(out)
     public = data.split("public")
-    logits = emotion_logits(network, public.images)
+    logits = emotion_logits(network, public.images, design.side)
     temperature = fitted_temperature(logits, public.labels)
-    digest = export_probabilities(network, temperature, SPEC, out / "model.onnx")
+    digest = export_probabilities(network, temperature, spec_of(design), out / "model.onnx")
     probabilities = torch.from_numpy(logits / temperature).softmax(dim=1).numpy()
     metrics = _metrics(probabilities, public) | {
-        "parameters": float(parameter_count(network.features) + parameter_count(network.emotions)),
+        "parameters": float(shipped_parameters(network)),
         "temperature": temperature,
     }
     card = ModelCard(
-        name=f"emotion-{recipe}",
+        name=f"emotion-{design.kind}",
         task="emotion",
-        input=SPEC,
+        input=spec_of(design),
         sha256=digest,
         licence="the trainer's to choose; mind the terms of the data",
-        trained_by=f"manyfaces train emotion --recipe {recipe}",
+        trained_by=made_by,
         labels=EMOTIONS,
         metrics=metrics,
         notes=NOTES,

@@ -1,4 +1,4 @@
-"""The training loop, to be read in one sitting. It knows steps, rates and checkpoints, and nothing of faces.
+"""The training loop, to be read in one sitting. It knows steps and checkpoints, and nothing of faces.
 
 What is learnt comes as a `Lesson`. After every epoch the folder holds `last.pt` (everything needed to go on exactly as
 if nothing had happened), `best.pt` (the averaged weights of the best epoch) and `log.csv`; so stopping with Ctrl-C, or
@@ -14,46 +14,35 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from manyfaces.train.data import DataError
+from manyfaces.train.plan import Figures, Plan, is_spent, rate_at
 
-Figures = dict[str, float]
+Batch = TypeVar("Batch")
 
 
-class Lesson(Protocol):
+class Lesson(Protocol[Batch]):
     """What a network is to learn, and how well it did."""
+
+    @property
+    def about(self) -> Mapping[str, str]:
+        """What a checkpoint must agree with to be gone on from: the network, the examples."""
 
     def __len__(self) -> int:
         """How many examples there are."""
 
-    def loss(self, network: nn.Module, which: Tensor, /) -> Tensor:
-        """The loss over the examples numbered `which`; randomness comes from torch's own generator."""
+    def batch(self, which: Tensor, done: float, /) -> Batch:
+        """The examples numbered `which`, spoilt at random by torch's generator, after a share `done` of the epochs."""
+
+    def loss(self, network: nn.Module, batch: Batch, /) -> Tensor:
+        """How far the network is from what it should say."""
 
     def score(self, network: nn.Module, /) -> Figures:
         """Figures on pictures kept out of training; `accuracy` decides which epoch is best."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How to go through the lesson.
-
-    The rate rises over `warmup` epochs, holds, and falls to zero over the last `cooling` share. A rate that holds does
-    not depend on the number of epochs, so a run may be made longer when it turns out that there is time.
-    """
-
-    epochs: int
-    batch: int = 128
-    rate: float = 0.1
-    warmup: float = 0.5
-    cooling: float = 0.5
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    average: float = 0.998
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +67,7 @@ def silent(progress: Progress) -> None:
 class _Run:
     """The state that a checkpoint holds."""
 
+    about: Mapping[str, str]
     network: nn.Module
     average: nn.Module
     optimiser: torch.optim.Optimizer
@@ -89,18 +79,19 @@ class _Run:
 
 
 def fit(
-    network: nn.Module, lesson: Lesson, plan: Plan, out: Path, resume: bool = False, report: Report = silent
+    network: nn.Module, lesson: Lesson[Batch], plan: Plan, out: Path, resume: bool = False, report: Report = silent
 ) -> list[Figures]:
     """Train in place and leave checkpoints in `out`; returns the log. Equal seeds on one thread give equal weights."""
     out.mkdir(parents=True, exist_ok=True)
-    run = _Run(network, copy.deepcopy(network).eval(), _optimiser(network, plan), [])
+    run = _Run(lesson.about, network, copy.deepcopy(network).eval(), _optimiser(network, plan), [])
     if resume:
         _load(run, out / "last.pt")
     else:
         _save(run, out, is_best=True)
-    for epoch in range(len(run.log), plan.epochs):
-        with torch.random.fork_rng(devices=()):
-            torch.manual_seed(plan.seed + epoch)
+    while len(run.log) < plan.epochs and not is_spent(plan, run.log):
+        epoch = len(run.log)
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            torch.manual_seed(plan.seed * 1_000_003 + epoch)
             figures = _epoch(run, lesson, plan, epoch, report)
         is_best = figures["accuracy"] > run.best
         run.log.append(figures)
@@ -110,38 +101,41 @@ def fit(
     return run.log
 
 
-def _epoch(run: _Run, lesson: Lesson, plan: Plan, epoch: int, report: Report) -> Figures:
-    started = time.perf_counter()
+def _epoch(run: _Run, lesson: Lesson[Batch], plan: Plan, epoch: int, report: Report) -> Figures:
+    started, preparing = time.perf_counter(), 0.0
     batches = _batches(len(lesson), plan.batch)
-    total = torch.zeros(())
+    losses = []
     run.network.train()
     for number, which in enumerate(_shuffled(len(lesson), plan.batch)):
         done = epoch + number / batches
-        _set_rate(run.optimiser, rate_at(done, plan))
-        loss = lesson.loss(run.network, which)
-        run.optimiser.zero_grad()
-        torch.autograd.backward(loss)
-        run.optimiser.step()
+        asked = time.perf_counter()
+        batch = lesson.batch(which, done / plan.epochs)
+        preparing += time.perf_counter() - asked
+        losses.append(_step(run, lesson.loss(run.network, batch), rate_at(done, plan, run.log)))
         # Early weights are far from where they are going: the average starts short and grows to its full length.
         steps = epoch * batches + number + 1
         _blend(run.average, run.network, min(plan.average, steps / (steps + 10)))
-        total += loss.detach()
         report(Progress(epoch, plan.epochs, number + 1, batches))
+    loss = float(torch.stack(losses).mean())
     seconds = time.perf_counter() - started
     figures = {
         "epoch": epoch + 1.0,
-        "rate": rate_at(epoch + 1, plan),
-        "loss": float(total / batches),
+        "rate": rate_at(epoch + 1, plan, run.log),
+        "loss": loss,
         "seconds": seconds,
+        "pictures_per_second": batches * plan.batch / seconds,
+        "preparing_share": preparing / seconds,
     }
     return figures | lesson.score(run.average)
 
 
-def rate_at(epochs: float, plan: Plan) -> float:
-    """The learning rate after so many epochs."""
-    rise = min(1.0, (epochs + 1e-3) / plan.warmup) if plan.warmup else 1.0
-    fall = (plan.epochs - epochs) / (plan.epochs * plan.cooling) if plan.cooling else 1.0
-    return plan.rate * max(0.0, min(rise, fall, 1.0))
+def _step(run: _Run, loss: Tensor, rate: float) -> Tensor:
+    for group in run.optimiser.param_groups:
+        group["lr"] = rate
+    run.optimiser.zero_grad()
+    torch.autograd.backward(loss)
+    run.optimiser.step()
+    return loss.detach()
 
 
 def _batches(count: int, size: int) -> int:
@@ -156,18 +150,15 @@ def _shuffled(count: int, size: int) -> Iterator[Tensor]:
 
 
 def _optimiser(network: nn.Module, plan: Plan) -> torch.optim.Optimizer:
-    """Nesterov's momentum; weight decay only where it means something: not on biases and batch-norm scales."""
+    """Weight decay only where it means something: not on biases and batch-norm scales."""
     parameters = list(network.parameters())
     groups = [
         {"params": [one for one in parameters if one.ndim > 1], "weight_decay": plan.weight_decay},
         {"params": [one for one in parameters if one.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.SGD(groups, lr=plan.rate, momentum=plan.momentum, nesterov=True)
-
-
-def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimiser.param_groups:
-        group["lr"] = rate
+    if plan.method == "adam":
+        return torch.optim.Adam(groups, lr=plan.rate)
+    return torch.optim.SGD(groups, lr=plan.rate, momentum=plan.momentum, nesterov=plan.momentum > 0)
 
 
 @torch.no_grad()
@@ -180,10 +171,15 @@ def _blend(average: nn.Module, network: nn.Module, keep: float) -> None:
             old.copy_(new)
 
 
+# --- checkpoints -----------------------------------------------------------------------------------------------------
+
+
 def _save(run: _Run, out: Path, is_best: bool) -> None:
+    about = dict(run.about)
     if is_best:
-        _write(run.average.state_dict(), out / "best.pt")
+        _write({"about": about, "weights": run.average.state_dict()}, out / "best.pt")
     state = {
+        "about": about,
         "network": run.network.state_dict(),
         "average": run.average.state_dict(),
         "optimiser": run.optimiser.state_dict(),
@@ -193,14 +189,19 @@ def _save(run: _Run, out: Path, is_best: bool) -> None:
 
 
 def _write(state: Mapping[str, Any], path: Path) -> None:
-    """Replace in one step, so that an interrupted write leaves the old checkpoint."""
+    """Replace in one step, so that an interrupted write, or a full disk, leaves the checkpoint before whole."""
     fresh = path.with_suffix(".new")
-    torch.save(state, fresh)
-    fresh.replace(path)
+    try:
+        torch.save(state, fresh)
+        fresh.replace(path)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError of its own
+        fresh.unlink(missing_ok=True)
+        raise DataError(f"{path}: cannot be written ({error}); make room and go on with --resume") from None
 
 
 def _load(run: _Run, path: Path) -> None:
     state = read_checkpoint(path)
+    _same(run.about, state.get("about", {}), path)
     try:
         run.network.load_state_dict(state["network"])
         run.average.load_state_dict(state["average"])
@@ -210,10 +211,18 @@ def _load(run: _Run, path: Path) -> None:
         raise DataError(f"{path}: is of another network or recipe; resume with the recipe it was made with") from None
 
 
+def _same(wanted: Mapping[str, str], found: Mapping[str, str], path: Path) -> None:
+    for name, value in wanted.items():
+        if found.get(name) != value:
+            raise DataError(
+                f"{path}: the {name} changed since this checkpoint was made; resume with the same, or start anew"
+            )
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """What a checkpoint holds: tensors and plain values only, so a file from elsewhere cannot run code."""
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no checkpoint to go on from; start without --resume") from None
     except Exception as error:  # torch.load raises whatever the broken bytes lead it to

@@ -1,0 +1,39 @@
+"""Pictures of figures, for people: PNG files, drawn by matplotlib without a window or any global state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from manyfaces.errors import MissingExtra
+
+try:
+    from matplotlib.figure import Figure
+except ModuleNotFoundError:
+    raise MissingExtra("drawing curves", "train") from None
+
+LOSS, ACCURACY = "#b5651d", "#1d6fb5"
+
+
+def plot_course(log: Sequence[Mapping[str, float]], path: Path) -> None:
+    """The training loss and the accuracy on PublicTest over the epochs, each on its own scale, the best marked."""
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    losses = figure.subplots()
+    accuracies = losses.twinx()
+    epochs = [row["epoch"] for row in log]
+    best = max(log, key=lambda row: row["accuracy"])
+    losses.plot(epochs, [row["loss"] for row in log], color=LOSS)
+    accuracies.plot(epochs, [100 * row["accuracy"] for row in log], color=ACCURACY)
+    accuracies.plot(best["epoch"], 100 * best["accuracy"], "o", color=ACCURACY)
+    accuracies.annotate(
+        f"{best['accuracy']:.1%} in epoch {best['epoch']:.0f}",
+        (best["epoch"], 100 * best["accuracy"]),
+        xytext=(-8, -16),
+        textcoords="offset points",
+        ha="right",
+        color=ACCURACY,
+    )
+    losses.set_xlabel("epoch")
+    losses.set_ylabel("loss in training", color=LOSS)
+    accuracies.set_ylabel("accuracy on PublicTest, %", color=ACCURACY)
+    figure.savefig(path, dpi=120)

@@ -1,0 +1,79 @@
+"""A recipe: everything that decides which network comes out, apart from the data and the number of epochs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from manyfaces.errors import UsageError
+from manyfaces.train.augment import Augmentation
+from manyfaces.train.data import DataError
+from manyfaces.train.designs import Design, Residual, design_as_dict, design_from_dict
+from manyfaces.train.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What is asked of the network for every picture.
+
+    `smoothing` keeps it from certainty, `votes` is how much the second question counts (see `nets.Answers`), `mixed` is
+    the share of batches whose pictures carry a rectangle of another picture, and are asked for both (CutMix).
+    `teacher` is how much an ensemble's answer counts against the label, where there is a teacher.
+    """
+
+    smoothing: float = 0.1
+    votes: float = 0.5
+    mixed: float = 0.0
+    teacher: float = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """`small_until` is the share of the epochs that go through pictures of `small_side` pixels: the network learns the
+    coarse things first, in about half the time per picture, and the fine things at its full size."""
+
+    design: Design = field(default_factory=Residual)
+    plan: Plan = field(default_factory=lambda: Plan(epochs=60))
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    targets: Targets = field(default_factory=Targets)
+    small_until: float = 0.0
+    small_side: int = 36
+
+    def side(self, done: float) -> int:
+        """How large the pictures are after this share of the epochs."""
+        return self.small_side if done < self.small_until else self.design.side
+
+    def with_epochs(self, epochs: int | None) -> Recipe:
+        if epochs is None:
+            return self
+        if epochs < 1:
+            raise UsageError(f"epochs {epochs}: must be 1 or more")
+        return dataclasses.replace(self, plan=dataclasses.replace(self.plan, epochs=epochs))
+
+    def with_seed(self, seed: int) -> Recipe:
+        return dataclasses.replace(self, plan=dataclasses.replace(self.plan, seed=seed))
+
+
+def write_recipe(recipe: Recipe, path: Path) -> None:
+    """The whole recipe as JSON, so that exactly this training can be repeated: `--recipe recipe.json`."""
+    fields = dataclasses.asdict(recipe) | {"design": design_as_dict(recipe.design)}
+    path.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+
+
+def read_recipe(path: Path) -> Recipe:
+    """A recipe from a file: `recipe.json` of a training or of a trial. What the file leaves out stays as usual."""
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        return _recipe(fields)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DataError(f"{path}: is no recipe ({error}); take recipe.json of a training or of a trial") from None
+
+
+def _recipe(fields: dict[str, Any]) -> Recipe:
+    parts: Mapping[str, Callable[..., Any]] = {"plan": Plan, "augmentation": Augmentation, "targets": Targets}
+    made = {name: part(**fields[name]) for name, part in parts.items() if name in fields}
+    return Recipe(**(fields | made | {"design": design_from_dict(fields["design"])}))
