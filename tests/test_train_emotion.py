@@ -31,7 +31,7 @@ from manyfaces.train.designs import (  # noqa: E402
     design_from_dict,
     design_hash,
 )
-from manyfaces.train.emotion import EmotionLesson, emotion_logits, train_emotion  # noqa: E402
+from manyfaces.train.emotion import EmotionLesson, Teacher, emotion_logits, train_emotion  # noqa: E402
 from manyfaces.train.export import export_probabilities, fitted_temperature  # noqa: E402
 from manyfaces.train.nets import EmotionNet, Probabilities, build, shipped_parameters  # noqa: E402
 from manyfaces.train.plan import Plan  # noqa: E402
@@ -169,7 +169,7 @@ def test_a_teacher_sees_what_the_network_sees_and_counts_as_much_as_asked(faces_
         return np.full((len(images), 7), 1 / 7, np.float32)
 
     recipe = replace(TINY, targets=Targets(smoothing=0.0, teacher=0.75))
-    asked = EmotionLesson(data, recipe, teacher).batch(torch.arange(7), 0.0)
+    asked = EmotionLesson(data, recipe, Teacher("even", teacher)).batch(torch.arange(7), 0.0)
     shown = (asked.pixels[:, 0] * emotion.SPEC.scale + emotion.SPEC.mean).round().clamp(0, 255).numpy()
     np.testing.assert_array_equal(seen[0], shown)
     wanted = np.eye(7)[data.labels[:7]] * 0.25 + 0.75 / 7

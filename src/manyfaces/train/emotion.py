@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,8 +35,12 @@ Measured by scripts/measure_emotion_template.py; see docs/decisions/0005-emotion
 SPEC = InputSpec(48, 48, "grey", mean=128.0, scale=64.0, template=TEMPLATE)
 
 
-Teacher: TypeAlias = Callable[[Pixels], Floats]
-"""What an ensemble says of grey pictures (n, h, w): probabilities (n, 7)."""
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """A network or an ensemble to learn from. `ask` gives its probabilities (n, 7) for grey pictures (n, h, w)."""
+
+    name: str
+    ask: Callable[[Pixels], Floats]
 
 
 def train_emotion(
@@ -81,7 +85,12 @@ class EmotionLesson:
 
     @property
     def about(self) -> Mapping[str, str]:
-        return {"network": json.dumps(design_as_dict(self._recipe.design)), "data": self._data_hash}
+        network = json.dumps(design_as_dict(self._recipe.design))
+        return {
+            "network": network,
+            "data": self._data_hash,
+            "teacher": self._teacher.name if self._teacher else "",
+        }
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -100,7 +109,7 @@ class EmotionLesson:
         """The label and the teacher's answer, weighed: cross-entropy is linear in them, so one target serves both."""
         if self._teacher is None:
             return labels
-        said = torch.from_numpy(self._teacher(_as_served(pixels))).to(labels)
+        said = torch.from_numpy(self._teacher.ask(_as_served(pixels))).to(labels)
         return torch.lerp(labels, said, self._recipe.targets.teacher)
 
     def loss(self, network: nn.Module, batch: Asked, /) -> Tensor:
