@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -26,6 +27,15 @@ if TYPE_CHECKING:
 Thing = TypeVar("Thing")
 CLIP_TRUTH = ".truth.json"
 
+DETECTING = ("emotion", "identity", "every_face", "emotion_rate", "emotion_model", "gallery")
+"""Options that mean nothing where faces are only found, or compared without a gallery."""
+
+FOLLOWING = ("emotion", "emotion_rate", "emotion_model", "gallery")
+"""Those that mean nothing to who is which over time."""
+
+CUT_ALREADY = ("detector", "threshold", "min_face", "max_face", *DETECTING)
+"""Those that mean nothing where faces come cut and the network is named by the command itself."""
+
 app = typer.Typer(no_args_is_help=True, help="Honest figures for every part, as a table and as JSON.")
 
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the same figures to this file.")]
@@ -35,7 +45,7 @@ Truth = Annotated[
 
 
 @app.command()
-@with_options
+@partial(with_options, without=DETECTING)
 def verification(
     options: Options,
     pairs: Annotated[Path, typer.Option(help="Pairs in the format of LFW's pairs.txt.")],
@@ -75,7 +85,7 @@ def draw_pairs(
 
 
 @app.command()
-@with_options
+@partial(with_options, without=DETECTING)
 def identity(
     options: Options,
     data: Annotated[Path, typer.Option(help="A folder of photos per person; exact duplicates are left out.")],
@@ -95,7 +105,7 @@ def identity(
 
 
 @app.command()
-@with_options
+@partial(with_options, without=DETECTING)
 def detection(
     options: Options,
     truth: Truth,
@@ -126,7 +136,7 @@ def detection(
 
 
 @app.command()
-@with_options
+@partial(with_options, without=FOLLOWING)
 def tracking(
     options: Options,
     clip: Annotated[Path, typer.Argument(metavar="INPUT", help="The video.")],
@@ -146,7 +156,7 @@ def tracking(
 
 
 @app.command()
-@with_options
+@partial(with_options, without=CUT_ALREADY)
 def emotion(
     options: Options,
     model: Annotated[str, typer.Argument(help="An emotion network: default, or a .onnx file with its card beside it.")],
