@@ -101,7 +101,7 @@ class EmotionLesson:
         targets = torch.cat([self._labels[which], self._votes[which]], dim=1)
         if torch.rand(()).item() < self._recipe.targets.mixed:
             pixels, targets = mix(pixels, targets)
-        emotions, votes = targets.split(self._labels.shape[1], dim=1)
+        emotions, votes = targets.tensor_split([self._labels.shape[1]], dim=1)
         asked = self._taught(pixels, _smooth(emotions, self._recipe))
         return Asked(resized(pixels, self._recipe.side(done)), asked, votes)
 
