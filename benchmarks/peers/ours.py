@@ -1,8 +1,9 @@
 """manyfaces in the same shape as the peers: `mf.analyze` on the clip, over and over.
 
 `--mode every-face` is what the peers do, every face through the heads in every frame. `--mode budget` is the default of
-the product. `--same-size` swaps our emotion network for the mini-XCEPTION that the peers have. `--min-face 16` looks
-for faces in half the picture's width and height, as closely as the quickest peers do.
+the product; with `--emotion-rate 1000` it reads every expression in every frame, but searches for faces as often as the
+budget says and follows them in between. `--same-size` swaps our emotion network for the mini-XCEPTION that the peers
+have. `--min-face 16` looks for faces in half the picture's width and height, as closely as the quickest peers do.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ def main() -> None:
     parser = measuring.command_line("manyfaces", HEADS)
     parser.add_argument("--mode", choices=("every-face", "budget"), default="every-face")
     parser.add_argument("--endless", action="store_true", help="one stream that never ends, as from a camera")
+    parser.add_argument("--emotion-rate", type=float, default=mf.Options().emotion_rate, help="readings a second")
     parser.add_argument("--same-size", action="store_true", help="read emotions with the mini-XCEPTION")
     parser.add_argument("--min-face", type=float, default=mf.Options().min_face, help="smallest face to look for")
     chosen = measuring.parsed(parser, "manyfaces", HEADS)
@@ -37,6 +39,7 @@ def main() -> None:
         identity=chosen.heads != "emotion",
         emotion_model=str(measuring.models() / "mini_xception.onnx") if chosen.same_size else "default",
         every_face=chosen.mode == "every-face",
+        emotion_rate=chosen.emotion_rate,
         min_face=chosen.min_face,
     )
     source = endless(chosen.clip, options) if chosen.endless else seen([str(chosen.clip)] * PASSES, options)
@@ -47,6 +50,7 @@ def main() -> None:
             figures = measuring.timed((faces for _, faces in results), chosen.seconds)
     name = f"manyfaces, {chosen.mode}" + (", mini-XCEPTION" if chosen.same_size else "")
     name += ", one stream" if chosen.endless else ""
+    name += ", every expression" if chosen.emotion_rate != mf.Options().emotion_rate else ""
     name += "" if chosen.min_face == mf.Options().min_face else f", from {chosen.min_face:g} pixels"
     measuring.write(chosen.json, measuring.row(name, chosen, figures, PACKAGES, ""))
 

@@ -51,6 +51,12 @@ OURS = (
     ("manyfaces, budget, one stream", "both", ("--mode", "budget", "--endless")),
     ("manyfaces, every-face", "emotion", ("--mode", "every-face")),
     ("manyfaces, every-face, mini-XCEPTION", "emotion", ("--mode", "every-face", "--same-size")),
+    ("manyfaces, budget, every expression", "emotion", ("--mode", "budget", "--emotion-rate", "1000")),
+    (
+        "manyfaces, budget, mini-XCEPTION, every expression",
+        "emotion",
+        ("--mode", "budget", "--emotion-rate", "1000", "--same-size"),
+    ),
     ("manyfaces, every-face, from 16 pixels", "emotion", ("--mode", "every-face", "--min-face", "16")),
     (
         "manyfaces, every-face, mini-XCEPTION, from 16 pixels",

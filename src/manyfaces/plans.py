@@ -30,7 +30,7 @@ from manyfaces.runtime import BACKENDS, BATCH, MOST_THREADS, PRECISIONS, usable_
 
 FORMAT = 1
 
-TAKES = 90
+TAKES = 110
 """Seconds that tuning takes on two cores, to be told before it is begun."""
 
 LIBRARIES = ("manyfaces", "openvino", "onnxruntime")
