@@ -162,19 +162,21 @@ def emotion(
     model: Annotated[str, typer.Argument(help="An emotion network: default, or a .onnx file with its card beside it.")],
     data: Annotated[Path, typer.Option(help="fer2013.csv, an .npz, or a folder split/class/*.png.")],
     split: Annotated[str, typer.Option(help="training, public or private.")] = "public",
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="Read each face and its mirror image; says what that costs.")
+    ] = False,
+    confusion: Annotated[Path | None, typer.Option(help="Draw what is taken for what into this .png.")] = None,
+    calibration: Annotated[Path | None, typer.Option(help="Draw how far it may be believed into this .png.")] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Accuracy, balance and calibration of an emotion network on labelled faces, as it is served."""
-    from dataclasses import replace
+    """Accuracy with its uncertainty, balance, calibration and cost of an emotion network on labelled faces."""
+    from manyfaces.cli.expressions import Question, Wanted, show
 
-    from manyfaces.build import build_emotion_head
-    from manyfaces.evaluate.emotion import read_expressions
-    from manyfaces.train.data import read_emotion_data
-    from manyfaces.train.evaluate import report
-
-    faces = read_emotion_data(data).split(split)
-    head = build_emotion_head(replace(options, emotion=True, emotion_model=model))
-    _show(report(read_expressions(faces.images, head), faces), json_file)
+    wanted = Wanted(json_file, confusion, calibration)
+    wanted.refuse([data, Path(model)])
+    answers = Question(model, data, split, mirror, options).answers()
+    show(answers.figures)
+    wanted.write(answers)
 
 
 def _clip_beside(truth: Path) -> Path:
