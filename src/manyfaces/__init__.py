@@ -6,7 +6,7 @@
         for face in result.faces:
             print(face.track, face.emotion, face.identity)
 
-Importing the package loads NumPy and the standard library only; the rest is loaded when a door is first used.
+Importing the package loads the standard library only; the rest is loaded when a door is first used.
 """
 
 from __future__ import annotations
@@ -27,13 +27,17 @@ from manyfaces.errors import (
     UsageError,
     WeightsError,
 )
-from manyfaces.options import Options
-from manyfaces.types import Face, FrameResult
 
 if TYPE_CHECKING:
     from manyfaces.api import Gallery, Recognizer, analyze, identify, verify
+    from manyfaces.options import Options
+    from manyfaces.types import Face, FrameResult
 
-_DOORS = ("Gallery", "Recognizer", "analyze", "identify", "verify")
+_DOORS = {
+    **dict.fromkeys(("Gallery", "Recognizer", "analyze", "identify", "verify"), "manyfaces.api"),
+    "Options": "manyfaces.options",
+    **dict.fromkeys(("Face", "FrameResult"), "manyfaces.types"),
+}
 
 __all__ = [
     "Busy",
@@ -60,7 +64,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _DOORS:
-        return getattr(import_module("manyfaces.api"), name)
+        return getattr(import_module(_DOORS[name]), name)
     raise AttributeError(f"module 'manyfaces' has no attribute {name!r}")
 
 
