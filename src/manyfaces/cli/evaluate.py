@@ -167,16 +167,22 @@ def emotion(
     ] = False,
     confusion: Annotated[Path | None, typer.Option(help="Draw what is taken for what into this .png.")] = None,
     calibration: Annotated[Path | None, typer.Option(help="Draw how far it may be believed into this .png.")] = None,
+    errors: Annotated[Path | None, typer.Option(help="The surest mistakes, explained, on this page (.html).")] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Accuracy with its uncertainty, balance, calibration and cost of an emotion network on labelled faces."""
     from manyfaces.cli.expressions import Question, Wanted, show
+    from manyfaces.cli.mistakes import refuse_page, write_page
 
     wanted = Wanted(json_file, confusion, calibration)
     wanted.refuse([data, Path(model)])
+    if errors:
+        refuse_page(errors, [data, Path(model), json_file, confusion, calibration])
     answers = Question(model, data, split, mirror, options).answers()
     show(answers.figures)
     wanted.write(answers)
+    if errors:
+        write_page(errors, model, data, split, answers)
 
 
 def _clip_beside(truth: Path) -> Path:
