@@ -45,7 +45,7 @@ def _columns(path: Path, rows: list[Row]) -> Columns:
 def read_npz(path: Path) -> Columns:
     try:
         arrays = dict(_npz_arrays(path))
-    except (OSError, MemoryError, KeyError, SyntaxError, TokenError, *_BROKEN_ZIP) as error:
+    except (OSError, MemoryError, KeyError, SyntaxError, TokenError, *BROKEN_ZIP) as error:
         raise DataError(f"{path}: cannot be read as .npz ({error}); copy or make the file anew") from None
     for name in ("images", "labels", "usage"):
         if name not in arrays:
@@ -53,7 +53,7 @@ def read_npz(path: Path) -> Columns:
     return arrays
 
 
-_BROKEN_ZIP = (ValueError, EOFError, BadZipFile, RuntimeError, NotImplementedError, zlib.error)
+BROKEN_ZIP = (ValueError, EOFError, BadZipFile, RuntimeError, NotImplementedError, zlib.error)
 """What numpy and zipfile raise of archives that are cut short, damaged, encrypted or no archives at all."""
 
 

@@ -1,0 +1,150 @@
+"""What every command that learns expressions does first: read the faces, and say what there is to know of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from manyfaces.cli.outcome import complain
+from manyfaces.cli.progress import Steps
+from manyfaces.errors import InputError
+from manyfaces.options import Options
+
+if TYPE_CHECKING:
+    from manyfaces.card import InputSpec
+    from manyfaces.train.copies import Copies
+    from manyfaces.train.data import EmotionData
+    from manyfaces.train.photos import LeftOut, PhotoFaces
+    from manyfaces.types import Detections, Pixels
+
+LEAST_FACE = 20.0
+"""Pixels: smaller faces would be enlarged more than twice, and show no expression that anybody could have labelled."""
+
+MAIN = 2.0
+"""A photo's face is the one of this many times the area of every other, as where people are enrolled from folders."""
+
+MOST_NAMED = 20
+"""Photos that are named one by one when they are left out; all are counted."""
+
+
+def read_for_training(data: Path, out: Path, clean: bool = False) -> EmotionData:
+    """Faces to learn from, of any form, also a folder of photos, whose faces are kept in `out`. Tells on standard error
+    how the classes are spread and which pictures lie in several parts; with `clean` those are not learnt from."""
+    from manyfaces.train.balance import refuse_one_class
+    from manyfaces.train.copies import find_copies, without_copies
+    from manyfaces.train.data import read_emotion_data
+    from manyfaces.train.photos import is_photo_folder
+
+    faces = _faces_of_photos(data, out) if is_photo_folder(data) else read_emotion_data(data)
+    for sentence in _of_copies(find_copies(faces), clean):
+        typer.echo(sentence, err=True)
+    faces = without_copies(faces) if clean else faces
+    refuse_one_class(faces, data)
+    _show_balance(faces)
+    return faces
+
+
+# --- photos ----------------------------------------------------------------------------------------------------------
+
+
+def _faces_of_photos(folder: Path, out: Path) -> EmotionData:
+    from manyfaces.train.emotion import SPEC
+    from manyfaces.train.photos import photos_in, read_photos
+
+    photos = photos_in(folder)
+    with Steps("photos", len(photos)) as steps:
+        read = read_photos(photos, face_cutter(SPEC), way_of(SPEC), out / "faces.npz", steps.advance)
+    _tell_left_out(read.left_out)
+    typer.echo(_told(read, len(photos), out / "faces.npz"), err=True)
+    return read.data
+
+
+def way_of(spec: InputSpec) -> str:
+    """Names how faces are found and cut, so that nothing is taken for cut that was cut otherwise."""
+    return json.dumps({"detector": "yunet", "least": LEAST_FACE, "main": MAIN, "crop": asdict(spec)}, sort_keys=True)
+
+
+def face_cutter(spec: InputSpec) -> Callable[[Path], Pixels]:
+    """Finds and cuts the face of a photo as serving would for a network with this input."""
+    from manyfaces.align import align
+    from manyfaces.build import build_detector
+    from manyfaces.sources import read_picture
+
+    detect = build_detector(Options(min_face=LEAST_FACE))
+
+    def cut(path: Path) -> Pixels:
+        image = read_picture(path)
+        found = detect([image])[0]
+        place = _main_face(found, path)
+        return align(image, found.landmarks[place : place + 1], spec)[0, ..., 0]
+
+    return cut
+
+
+def _main_face(found: Detections, path: Path) -> int:
+    import numpy as np
+
+    if not len(found):
+        raise InputError(f"{path}: no face of {LEAST_FACE:.0f} pixels or more was found; use a photo that shows one")
+    areas = np.prod(found.boxes[:, 2:] - found.boxes[:, :2], axis=1)
+    largest = int(areas.argmax())
+    if (areas * MAIN > areas[largest]).sum() > 1:
+        raise InputError(f"{path}: shows {len(found)} faces, and none is clearly the largest; cut out the one you mean")
+    return largest
+
+
+def _tell_left_out(left_out: tuple[LeftOut, ...]) -> None:
+    for one in left_out[:MOST_NAMED]:
+        complain(one.reason)
+    if len(left_out) > MOST_NAMED:
+        complain(f"{len(left_out) - MOST_NAMED} more photos were left out for such reasons")
+
+
+def _told(read: PhotoFaces, photos: int, kept: Path) -> str:
+    held = int((read.data.usage == 1).sum())
+    return (
+        f"{photos} photos, {len(read.data)} faces ({read.cut} photos searched now, the rest known from {kept}), "
+        f"{len(read.left_out)} left out; without an official split {held} of the faces, about a fifth of every class, "
+        "are held out to select on (PublicTest)"
+    )
+
+
+# --- what there is to know -------------------------------------------------------------------------------------------
+
+
+def _of_copies(copies: Copies, clean: bool) -> list[str]:
+    said = [
+        f"{pair.pictures:,} pictures of {pair.later} are also in {pair.earlier}, "
+        f"{pair.disagree:,} of them with another label"
+        for pair in copies.shared
+    ]
+    if copies.repeated:
+        said.append(
+            f"{copies.repeated:,} pictures of Training are copies of others there; "
+            f"{copies.contradicting:,} have a copy with another label"
+        )
+    learnt = any(pair.earlier == "Training" for pair in copies.shared)
+    if learnt and clean:
+        said.append("Training goes without those that are also in a test part (--clean)")
+    elif learnt:
+        said.append("a test that was learnt from measures memory; --clean leaves such pictures out of Training")
+    return said
+
+
+def _show_balance(faces: EmotionData) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from manyfaces.train.balance import balance, never_learnt
+
+    table = Table("class", "training", "public", "private", "share of training")
+    for row in balance(faces):
+        table.add_row(row.name, f"{row.training:,}", f"{row.public:,}", f"{row.private:,}", f"{row.share:.1%}")
+    Console(stderr=True).print(table)
+    if never := never_learnt(faces):
+        complain(f"there are no pictures of {', '.join(never)} to learn from; the network will hardly ever say so")
