@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from manyfaces.cli import analyze, bench, demo, evaluate, models, people, train, tune
+from manyfaces.cli import analyze, bench, demo, distill, ensemble, evaluate, models, people, train, tune
 from manyfaces.cli.outcome import DONE, NOTHING_DONE, WRONG_USAGE, complain
 from manyfaces.errors import ManyfacesError, UsageError
 
@@ -33,6 +33,8 @@ app.command("demo")(demo.demo)
 app.add_typer(people.app, name="people")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(train.app, name="train")
+app.add_typer(ensemble.app, name="ensemble")
+app.add_typer(distill.app, name="distill")
 app.add_typer(models.app, name="models")
 
 
