@@ -175,7 +175,7 @@ def device() -> torch.device:
 def has_bf16(place: torch.device) -> bool:
     """Whether bfloat16 is multiplied in hardware: three times faster there, and slower where it is emulated."""
     if place.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     able: Mapping[str, Any] = torch.cpu.get_capabilities()
     return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
 
@@ -184,7 +184,7 @@ def _fingerprint(data: EmotionData) -> str:
     """Names the examples: pixels, labels and votes."""
     digest = hashlib.sha256()
     for column in (data.images, data.labels, data.votes):
-        digest.update(np.ascontiguousarray(column))
+        digest.update(np.ascontiguousarray(column).tobytes())
     return digest.hexdigest()[:16]
 
 
