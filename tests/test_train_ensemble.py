@@ -349,7 +349,7 @@ def test_a_stranger_is_named(stranger: Weights, sentence: str) -> None:
 
 def test_the_same_network_twice_is_refused_wherever_it_lies() -> None:
     copy = replace(part(1), path=Path("elsewhere.onnx"))
-    with pytest.raises(UsageError, match=r"elsewhere\.onnx: these are the very weights of member1\.onnx; name it once"):
+    with pytest.raises(UsageError, match=r"elsewhere\.onnx: holds the very weights of member1\.onnx; name it once"):
         refuse_strangers([part(1), part(2), copy])
 
 

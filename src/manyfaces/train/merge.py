@@ -65,7 +65,9 @@ def refuse_strangers(parts: Sequence[Stored]) -> None:
     for part in parts:
         _refuse_other_question(part)
         if part.card.sha256 in known:
-            raise UsageError(f"{part.path}: these are the very weights of {known[part.card.sha256]}; name it once")
+            first = known[part.card.sha256]
+            what = "is named twice" if first == part.path else f"holds the very weights of {first}"
+            raise UsageError(f"{part.path}: {what}; name it once")
         known[part.card.sha256] = part.path
         if not _is_same_crop(part.card.input, parts[0].card.input):
             raise WeightsError(
