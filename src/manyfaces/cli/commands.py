@@ -13,7 +13,19 @@ from typing import Annotated
 
 import typer
 
-from manyfaces.cli import analyze, bench, demo, distill, ensemble, evaluate, models, people, train, tune
+from manyfaces.cli import (
+    analyze,
+    bench,
+    demo,
+    distill,
+    ensemble,
+    evaluate,
+    explain,
+    models,
+    people,
+    train,
+    tune,
+)
 from manyfaces.cli.outcome import DONE, NOTHING_DONE, WRONG_USAGE, complain
 from manyfaces.errors import ManyfacesError, UsageError
 
@@ -30,6 +42,7 @@ app.command("bench")(bench.bench)
 app.command("doctor")(models.doctor)
 app.command("tune")(tune.tune)
 app.command("demo")(demo.demo)
+app.command("explain")(explain.explain)
 app.add_typer(people.app, name="people")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(train.app, name="train")
