@@ -1,4 +1,4 @@
-"""Figures for TensorBoard: every epoch once, whatever was resumed or begun anew, and a training that goes on without."""
+"""Figures for TensorBoard: every epoch once, whatever was resumed or begun anew; training goes on without them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 
 pytest.importorskip("tensorboard", reason="the journal needs the extra manyfaces[train]")
 
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # noqa: E402  (only where it is)
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from manyfaces.train.data import DataError  # noqa: E402
-from manyfaces.train.fit import Progress  # noqa: E402
-from manyfaces.train.journal import FOLDER, Journal, can_journal  # noqa: E402
+from manyfaces.train.data import DataError
+from manyfaces.train.fit import Progress, silent
+from manyfaces.train.journal import FOLDER, Journal, can_journal
 
 
 def told(epoch: int, **figures: float) -> Progress:
@@ -22,7 +22,7 @@ def told(epoch: int, **figures: float) -> Progress:
 
 
 def keep(out: Path, epochs: Sequence[int], accuracy: float = 0.5) -> None:
-    with Journal(out, lambda progress: None) as journal:
+    with Journal(out, silent) as journal:
         for epoch in epochs:
             journal(told(epoch, accuracy=accuracy, loss=1 / epoch))
 

@@ -75,7 +75,7 @@ def face_cutter(spec: InputSpec) -> Callable[[Path], Pixels]:
     from manyfaces.build import build_detector
     from manyfaces.sources import read_picture
 
-    detect = build_detector(Options(min_face=LEAST_FACE))
+    detect = build_detector(Options())
 
     def cut(path: Path) -> Pixels:
         image = read_picture(path)
@@ -87,14 +87,17 @@ def face_cutter(spec: InputSpec) -> Callable[[Path], Pixels]:
 
 
 def _main_face(found: Detections, path: Path) -> int:
+    """Small faces are looked for too, as in serving, since a detector that does not sees the others a little elsewhere;
+    but they do not count."""
     import numpy as np
 
-    if not len(found):
+    sides = found.boxes[:, 2:] - found.boxes[:, :2]
+    areas = np.prod(sides, axis=1) * (sides.min(axis=1) >= LEAST_FACE)
+    if not areas.any():
         raise InputError(f"{path}: no face of {LEAST_FACE:.0f} pixels or more was found; use a photo that shows one")
-    areas = np.prod(found.boxes[:, 2:] - found.boxes[:, :2], axis=1)
     largest = int(areas.argmax())
     if (areas * MAIN > areas[largest]).sum() > 1:
-        raise InputError(f"{path}: shows {len(found)} faces, and none is clearly the largest; cut out the one you mean")
+        raise InputError(f"{path}: shows several faces, and none is clearly the largest; cut out the one you mean")
     return largest
 
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -94,7 +95,8 @@ def read_photos(
     photos: Iterable[Photo], cutter: FaceCutter, way: str, kept: Path, step: Callable[[], None] = nothing
 ) -> PhotoFaces:
     """The faces of these photos. `way` names the way of cutting: what `kept` holds of another way is cut anew."""
-    cuts = _Cuts(cutter, _known(kept, way))
+    with _beside(kept):
+        cuts = _Cuts(cutter, _known(kept, way))  # what cannot be kept is said before anything is cut
     try:
         read = [_read(photo, cuts, step) for photo in photos]
     except BaseException:
@@ -234,12 +236,22 @@ def _keep(kept: Path, way: str, cuts: Mapping[str, _Cut], data: EmotionData | No
     }
     if data is not None:
         columns |= {"images": data.images, "labels": data.labels, "usage": data.usage}
-    beside = kept.with_suffix(".new")
-    try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
+    with _beside(kept) as beside:
         with beside.open("wb") as file:
             np.savez_compressed(file, **columns)
         beside.replace(kept)
+
+
+@contextmanager
+def _beside(kept: Path) -> Iterator[Path]:
+    """Where to write first, so that what was kept stays whole when a write fails; nothing is left there afterwards."""
+    beside = kept.with_suffix(".new")
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        beside.touch()
+        yield beside
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise OutputError(f"{kept}: cannot be written ({error.strerror}); make room or choose another --out") from None
+    finally:
+        with suppress(OSError):
+            beside.unlink()
