@@ -23,6 +23,7 @@ from manyfaces.cli import (
     explain,
     models,
     people,
+    search,
     train,
     tune,
 )
@@ -46,6 +47,7 @@ app.command("explain")(explain.explain)
 app.add_typer(people.app, name="people")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(train.app, name="train")
+app.add_typer(search.app, name="search")
 app.add_typer(ensemble.app, name="ensemble")
 app.add_typer(distill.app, name="distill")
 app.add_typer(models.app, name="models")
