@@ -10,11 +10,14 @@ from hypothesis.extra import numpy as arrays
 
 from manyfaces.train.data import EMOTIONS, VOTES, EmotionData
 from manyfaces.train.evaluate import (
+    averages,
     confusion,
     expected_calibration_error,
     ferplus_majority,
     figures,
+    intervals,
     per_class,
+    reliability,
     report,
 )
 
@@ -45,6 +48,13 @@ def test_calibration_error_is_the_one_counted_by_hand() -> None:
     assert expected_calibration_error(PROBABILITIES, LABELS) == pytest.approx((4 * 0.2 + 2 * 0.6) / 6)
 
 
+def test_reliability_tells_every_bin() -> None:
+    found = reliability(PROBABILITIES, LABELS, bins=5)  # 0.6 is the end of the third bin, 0.8 that of the fourth
+    assert found.counts.tolist() == [0, 0, 2, 4, 0]
+    assert found.confidence.tolist() == pytest.approx([0, 0, 0.6, 0.8, 0])
+    assert found.accuracy.tolist() == [0, 0, 0, 1, 0]
+
+
 def test_certain_and_right_is_perfectly_calibrated() -> None:
     assert expected_calibration_error(np.eye(3), np.arange(3)) == 0
 
@@ -73,6 +83,42 @@ def test_figures_lie_where_they_must(raw: np.ndarray, labels: np.ndarray) -> Non
     precision, recall, f1 = per_class(np.array(found["confusion"]))
     both = precision + recall > 0
     np.testing.assert_allclose(f1[both], (2 * precision * recall)[both] / (precision + recall)[both], rtol=1e-5)
+
+
+COUNTS = np.array([[30, 10, 0], [5, 40, 5], [1, 1, 8]])
+
+
+def test_averages_of_several_confusions_are_those_of_each() -> None:
+    several = np.stack([COUNTS, COUNTS.T, np.diag([3, 0, 1]), np.zeros((3, 3), int)])
+    together = averages(several)
+    for number, counts in enumerate(several):
+        for name, value in averages(counts).items():
+            assert together[name][number] == pytest.approx(float(value))
+    assert together["balanced_accuracy"][2:].tolist() == [1, 0]
+
+
+def test_intervals_are_those_of_pictures_drawn_with_replacement() -> None:
+    """The short way over the confusion against the long way over the pictures."""
+    labels, said = (np.repeat(index.ravel(), COUNTS.ravel()) for index in np.indices(COUNTS.shape))
+    random = np.random.default_rng(1)
+    several = []
+    for _ in range(2000):
+        drawn = random.integers(0, len(labels), len(labels))
+        several.append(averages(confusion(np.eye(3)[said[drawn]], labels[drawn])))
+    found = intervals(COUNTS)
+    for name in ("accuracy", "balanced_accuracy", "macro_f1"):
+        wanted = np.percentile([one[name] for one in several], (2.5, 97.5))
+        assert found[f"{name}_interval"] == pytest.approx(wanted.tolist(), abs=0.012)
+        low, high = found[f"{name}_interval"]
+        assert low < averages(COUNTS)[name] < high
+
+
+def test_intervals_are_the_same_every_time_and_narrow_with_more_pictures() -> None:
+    assert intervals(COUNTS) == intervals(COUNTS)
+    low, high = intervals(COUNTS)["accuracy_interval"]
+    lower, higher = intervals(COUNTS * 100)["accuracy_interval"]
+    assert higher - lower == pytest.approx((high - low) / 10, rel=0.1)
+    assert intervals(np.zeros((3, 3), np.int64))["accuracy_interval"] == [0, 0]
 
 
 def votes(**counts: int) -> list[float]:
@@ -115,6 +161,8 @@ def test_the_report_tells_memory_from_skill_and_labels_from_taggers() -> None:
     assert found["accuracy"] == 0.5
     assert (found["clean"]["count"], found["clean"]["accuracy"]) == (1, 0)
     assert (found["ferplus"]["count"], found["ferplus"]["accuracy"]) == (2, 1)
+    assert found["accuracy_interval"] == [0, 1]
+    assert (found["clean"]["accuracy_interval"], found["ferplus"]["accuracy_interval"]) == ([0, 0], [1, 1])
 
 
 def test_without_votes_there_is_no_figure_about_taggers() -> None:
