@@ -163,6 +163,13 @@ def test_a_part_that_the_data_does_not_hold_is_one_sentence(run: Run, faces: Pat
     assert "there is no such part; use training, public or private" in ran.err
 
 
+def test_photos_are_sent_to_where_their_faces_lie(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "photos" / "happy").mkdir(parents=True)
+    ran = run("evaluate", "emotion", "default", "--data", "photos")
+    assert ran.status == 2
+    assert "give the faces.npz that training left in its folder" in ran.err
+
+
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [

@@ -47,7 +47,13 @@ class Question:
         from manyfaces.evaluate.emotion import mirrored
         from manyfaces.train.data import read_emotion_data
         from manyfaces.train.evaluate import report
+        from manyfaces.train.photos import is_photo_folder
 
+        if is_photo_folder(self.data):
+            raise UsageError(
+                f"{self.data}: the faces of these photos are not cut yet; give the faces.npz that training left in its "
+                "folder, where they are, and where it is said which were held out"
+            )
         faces = read_emotion_data(self.data).split(self.split)
         head = self._head(self.options)
         plain = _said(faces.images, head)
