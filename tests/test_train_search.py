@@ -6,7 +6,7 @@ import json
 import math
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -322,6 +322,21 @@ def test_broken_off_it_goes_on_with_the_epoch_that_was(
     assert len(found[2].accuracies) == 3
     assert not (tmp_path / "trial-0001").exists()
     assert len(searched(1)) == 4  # taken up once
+
+
+def test_what_a_machine_left_that_fell_silent_is_taken_up(searched: Search, tmp_path: Path) -> None:
+    searched(1)
+    study = optuna.load_study(study_name="manyfaces search emotion", storage=f"sqlite:///{tmp_path / 'study.db'}")
+    left = draw_tiny(study.ask())
+    with closing(sqlite3.connect(tmp_path / "study.db")) as database:
+        database.execute(
+            "INSERT INTO trial_heartbeats (trial_id, heartbeat) "
+            "SELECT trial_id, '2000-01-01 00:00:00' FROM trials WHERE number = 1"
+        )
+        database.commit()
+    found = searched(1)
+    assert [one.state for one in found] == ["complete", "interrupted", "complete"]
+    assert found[2].design_hash == design_hash(left)
 
 
 def test_a_lost_checkpoint_costs_only_its_epochs(searched: Search, tmp_path: Path) -> None:

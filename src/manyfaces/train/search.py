@@ -32,7 +32,7 @@ from manyfaces.train.fit import Progress, fit, read_checkpoint
 from manyfaces.train.nets import EmotionNet, build, shipped_parameters
 from manyfaces.train.recipe import Recipe
 from manyfaces.train.spaces import find_space
-from manyfaces.train.study import Record, completed, opened, record, sampler, shown
+from manyfaces.train.study import Record, completed, experiments, opened, record, sampler, shown
 
 PEERS = 4
 """Completed trials that a figure must lie below the middle of before a trial is stopped: of fewer, the middle says
@@ -276,7 +276,7 @@ def _settled(study: optuna.Study, address: str, wanted: Wanted, data: str) -> Te
     terms = Terms(space.name, data, wanted.epochs or space.epochs, wanted.seed or 0)
     study.set_user_attr("name", uuid.uuid4().hex)
     study.set_user_attr("terms", dataclasses.asdict(terms))
-    return terms
+    return _agreed(study, address, wanted, data)  # another machine may have begun it in the same moment
 
 
 def _fingerprint(faces: EmotionData) -> str:
@@ -292,7 +292,10 @@ def _fingerprint(faces: EmotionData) -> str:
 
 
 def _take_up_again(study: optuna.Study) -> None:
-    """What failed without a reason was broken off: it waits for the next machine that is free."""
+    """What failed without a reason was broken off, as was what a machine was at that has been silent for long: it waits
+    for the next machine that is free."""
+    with experiments():
+        optuna.storages.fail_stale_trials(study)
     trials = study.get_trials(deepcopy=False)
     taken_up = {one.user_attrs.get("again") for one in trials}
     for one in trials:

@@ -10,6 +10,7 @@ import dataclasses
 import logging
 import math
 import sqlite3
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -140,7 +141,7 @@ def sampler(is_random: bool, seed: int) -> optuna.samplers.BaseSampler:
     """`constant_liar`: what another machine is trying now counts as tried."""
 
     def learning(own: int) -> optuna.samplers.BaseSampler:
-        with _experiments():
+        with experiments():
             return optuna.samplers.TPESampler(seed=own, constant_liar=True)
 
     return Numbered((lambda own: optuna.samplers.RandomSampler(seed=own)) if is_random else learning, seed)
@@ -194,16 +195,26 @@ def file_of(address: str) -> Path | None:
     return Path(str(url.database)) if is_file else None
 
 
-def _storage(url: sqlalchemy.URL) -> optuna.storages.RDBStorage:
+AT_ONCE = ("already exists", "UNIQUE constraint", "uplicate")
+"""What a database says where two programs make its tables in the same moment; the second finds them made."""
+
+
+def _storage(url: sqlalchemy.URL, attempts: int = 5) -> optuna.storages.RDBStorage:
     # Several programs may write to one file: they wait for each other.
     patience = {"connect_args": {"timeout": 60}} if url.drivername.startswith("sqlite") else {"pool_pre_ping": True}
-    with _silent(), _experiments():
-        return optuna.storages.RDBStorage(
-            url.render_as_string(hide_password=False),
-            engine_kwargs=patience,
-            heartbeat_interval=ALIVE_EVERY,
-            grace_period=DEAD_AFTER,
-        )
+    try:
+        with _silent(), experiments():
+            return optuna.storages.RDBStorage(
+                url.render_as_string(hide_password=False),
+                engine_kwargs=patience,
+                heartbeat_interval=ALIVE_EVERY,
+                grace_period=DEAD_AFTER,
+            )
+    except sqlalchemy.exc.DatabaseError as error:
+        if not attempts or not any(sign in str(error) for sign in AT_ONCE):
+            raise
+    time.sleep(0.5)
+    return _storage(url, attempts - 1)
 
 
 def _refuse_foreign(path: Path) -> None:
@@ -233,7 +244,8 @@ def _explained(where: str, errors: tuple[type[Exception], ...]) -> Iterator[None
 
 def _why(error: Exception) -> str:
     if isinstance(error, ImportError):
-        return f"needs the Python package {error.name or 'of this database'} to be reached; install it"
+        missing = getattr(error.__cause__, "name", None) or error.name or "of this database"
+        return f"needs the Python package {missing} to be reached; install it"
     if isinstance(error, sqlalchemy.exc.NoSuchModuleError):
         return "this kind of database is not known; use sqlite, postgresql or mysql"
     cause = getattr(error, "orig", None) or getattr(error.__cause__, "orig", None) or error
@@ -253,7 +265,7 @@ def _silent() -> Iterator[None]:
 
 
 @contextmanager
-def _experiments() -> Iterator[None]:
+def experiments() -> Iterator[None]:
     """Optuna warns of parts whose names may change; those that are used here have stood since version 2.9."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
