@@ -99,7 +99,9 @@ def test_neighbours_are_those_that_look_alike_and_the_same_picture_is_said() -> 
     assert first.likeness == pytest.approx(1, abs=1e-3)
     assert len(others) == 2
     assert not any(one.is_same for one in others)
-    assert mistake.evidence_said.shape == (48, 48)
+    views = mistake.views
+    assert views.for_said.shape == views.for_label.shape == views.losses.shape == (48, 48)
+    assert (views.crop[..., 0] == answers.faces.images[0]).all()
 
 
 def test_no_face_of_training_is_its_own_neighbour() -> None:
@@ -162,7 +164,7 @@ def test_the_page_loads_and_runs_nothing(text: str) -> None:
 
 def test_every_picture_is_told_in_words_too(text: str) -> None:
     pictures = [fields for name, fields in Page(text).tags if name == "img"]
-    assert len(pictures) == 1 + 3 * (3 + 3)
+    assert len(pictures) == 1 + 3 * (4 + 3)
     assert all(len(fields["alt"] or "") > 10 for fields in pictures)
 
 

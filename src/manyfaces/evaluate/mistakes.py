@@ -8,7 +8,7 @@ to the network: a mistake among neighbours that carry the network's answer is of
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from manyfaces.card import InputSpec
 from manyfaces.evaluate.attribution import Describer, Explainer
+from manyfaces.evaluate.covering import Coverer
 from manyfaces.types import Floats, Integers, Pixels
 from manyfaces.weights import Weights
 
@@ -73,19 +74,30 @@ class Neighbour:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Mistake:
-    """One face that was taken for another class. evidence_said and evidence_label (h, w) are on one scale."""
+class Views:
+    """A face as the network was shown it (h, w, depth), and what is known of where it looked (h, w).
 
-    image: Pixels
+    for_said and for_label are the evidence for the class that was said and for the label's, on one scale; losses are
+    what the class that was said loses where the face is covered.
+    """
+
     crop: Pixels
+    for_said: Floats
+    for_label: Floats
+    losses: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mistake:
+    """One face that was taken for another class, with which probabilities, and what else is known of it."""
+
     label: int
     said: int
     confidence: float
-    for_label: float
+    label_confidence: float
     votes: Floats
     side: Side
-    evidence_said: Floats
-    evidence_label: Floats
+    views: Views
     neighbours: tuple[Neighbour, ...]
 
 
@@ -108,37 +120,30 @@ def find_mistakes(
     Training part itself, no face is its own neighbour.
     """
     which = surest_mistakes(answers, most)
-    images = answers.faces.images[which]
-    explain = Explainer(weights)
-    crops = as_crops(images, explain.spec)
-    evidence = explain(crops).evidence[:, [weights.card.labels.index(name) for name in answers.names]]
+    images, sides = answers.faces.images[which], taggers_side(answers)
     own = which if training is answers.faces else np.full(len(which), -1)
     neighbours = _neighbours(images, own, training, Describer(weights), tell) if training else [()] * len(which)
-    sides = taggers_side(answers)
     return [
-        _mistake(answers, place, crop, maps, sides[place], near)
-        for place, crop, maps, near in zip(which.tolist(), crops, evidence, neighbours, strict=True)
+        _mistake(answers, place, sides[place], views, near)
+        for place, views, near in zip(which.tolist(), _views(answers, which, weights), neighbours, strict=True)
     ]
 
 
-def _mistake(
-    answers: Answers, place: int, crop: Pixels, evidence: Floats, side: Side, neighbours: tuple[Neighbour, ...]
-) -> Mistake:
+def _mistake(answers: Answers, place: int, side: Side, views: Views, neighbours: tuple[Neighbour, ...]) -> Mistake:
     label, said = int(answers.faces.labels[place]), int(answers.said[place])
     shares = answers.probabilities[place]
-    return Mistake(
-        image=answers.faces.images[place],
-        crop=crop,
-        label=label,
-        said=said,
-        confidence=float(shares[said]),
-        for_label=float(shares[label]),
-        votes=answers.votes[place],
-        side=side,
-        evidence_said=evidence[said],
-        evidence_label=evidence[label],
-        neighbours=neighbours,
-    )
+    votes = answers.votes[place]
+    return Mistake(label, said, float(shares[said]), float(shares[label]), votes, side, views, neighbours)
+
+
+def _views(answers: Answers, which: Integers, weights: Weights) -> Iterator[Views]:
+    """The network may know the classes in another order."""
+    explain, cover = Explainer(weights), Coverer(weights)
+    columns = np.array([weights.card.labels.index(name) for name in answers.names])
+    crops = as_crops(answers.faces.images[which], explain.spec)
+    several = crops, explain(crops).evidence, columns[answers.said[which]], columns[answers.faces.labels[which]]
+    for crop, evidence, said, label in zip(*several, strict=True):
+        yield Views(crop, evidence[said], evidence[label], cover(crop, int(said)))
 
 
 def surest_mistakes(answers: Answers, most: int = MOST) -> Integers:

@@ -6,6 +6,7 @@ It loads nothing and runs nothing, and everything that colour says is also said 
 from __future__ import annotations
 
 import base64
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -70,9 +71,9 @@ table.confusion td.right { background: color-mix(in srgb, var(--right) var(--sha
   font-size: .9rem; }
 .legend i, .verdict i { display: inline-block; width: .85em; height: .85em; border-radius: .2em; margin-right: .4em;
   border: 1px solid rgb(128 128 128 / .5); vertical-align: -.05em; }
-.cards { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 22rem), 1fr)); }
+.cards { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 28rem), 1fr)); }
 article { background: var(--tile); border-radius: .5rem; padding: .8rem; min-width: 0; }
-.faces { display: grid; grid-template-columns: repeat(3, 1fr); gap: .5rem; }
+.faces { display: grid; grid-template-columns: repeat(4, 1fr); gap: .4rem; }
 figure { margin: 0; min-width: 0; }
 figure img { display: block; width: 100%; height: auto; border-radius: .3rem; background: var(--bare); }
 figcaption { margin-top: .2rem; line-height: 1.3; overflow-wrap: anywhere; }
@@ -99,7 +100,8 @@ _SIDES: Mapping[Side, str] = {
 }
 _MEANING = (
     "The maps are Grad-CAM's: where the last features of the network raise a class above the others. They are as "
-    "coarse as those features, and say where the network looked, not whether it was right to. Labels name what a face "
+    "coarse as those features, each of which has seen most of the face: where they and covering disagree, believe the "
+    "covering, which is measured. Neither says whether the network was right to look there. Labels name what a face "
     "looks like to those who labelled it, not what the person felt."
 )
 
@@ -240,8 +242,10 @@ def _cards(case: Case) -> str:
     missing = "" if case.has_training else " The data holds no Training part, so no neighbours are shown."
     scale = _image(heat_scale(384, 16), "From grey over violet and orange to yellow: the more, the brighter.")
     return (
-        f"<section><h2>The {len(case.mistakes)} surest mistakes</h2><p>Colour marks what in the face speaks for a "
-        f"class, in both maps of a face on one scale; the line is drawn where half of the most is reached.{missing}</p>"
+        f"<section><h2>The {len(case.mistakes)} surest mistakes</h2><p>Of each face, what the last features "
+        "say for what was said and for the label (Grad-CAM, both on one scale), and what the class that was said loses "
+        "when this part of the face is covered (on a scale of its own). The line is drawn where half of the most is "
+        f"reached.{missing}</p>"
         f"<div class=scale>{scale}<p class=soft><span>nothing</span><span>half</span><span>the most</span></p></div>"
         f"<div class=cards style='margin-top:1rem'>{cards}</div></section>"
     )
@@ -249,21 +253,22 @@ def _cards(case: Case) -> str:
 
 def _card(mistake: Mistake, case: Case) -> str:
     said, label = case.answers.names[mistake.said], case.answers.names[mistake.label]
-    most = strongest(np.stack([mistake.evidence_said, mistake.evidence_label]))
+    views = mistake.views
+    most = strongest(np.stack([views.for_said, views.for_label]))
     title = f"Labelled {_safe(label)}, taken for {_safe(said)}"
     return (
         f"<article><h3>{title}</h3><div class=faces>"
-        + _figure(enlarged_face(mistake.crop, _FACE), f"The face. {title}.", f"labelled <b>{_safe(label)}</b>")
-        + _map(mistake, mistake.evidence_said, most, said, mistake.confidence)
-        + _map(mistake, mistake.evidence_label, most, label, mistake.for_label)
+        + _figure(enlarged_face(views.crop, _FACE), f"The face. {title}.", f"labelled <b>{_safe(label)}</b>")
+        + _map(views.crop, views.for_said, most, f"for <b>{_safe(said)}</b> {_percent(mistake.confidence)}")
+        + _map(views.crop, views.for_label, most, f"for <b>{_safe(label)}</b> {_percent(mistake.label_confidence)}")
+        + _map(views.crop, views.losses, strongest(views.losses), f"<b>{_safe(said)}</b>, covered")
         + f"</div>{_votes(mistake, case)}{_near(mistake.neighbours, case.answers.names)}</article>"
     )
 
 
-def _map(mistake: Mistake, evidence: Floats, most: float, label: str, share: float) -> str:
-    picture = heat_over_face(mistake.crop, evidence, most, _FACE)
-    words = f"What speaks for {_safe(label)}: {place_in_words(evidence)}."
-    return _figure(picture, words, f"for <b>{_safe(label)}</b>, {_percent(share)}")
+def _map(crop: Pixels, evidence: Floats, most: float, caption: str) -> str:
+    words = re.sub("<[^>]*>", "", caption)
+    return _figure(heat_over_face(crop, evidence, most, _FACE), f"Map {words}: {place_in_words(evidence)}.", caption)
 
 
 def place_in_words(evidence: Floats) -> str:
