@@ -2,8 +2,8 @@
 
     python benchmarks/emotion.py ../shared/data/fer2013_train_public.npz shipped=default runs/a runs/b/model.onnx
 
-Each network is `NAME=MODEL`, a model file, or the folder of a training; figures of the same name are replaced, the others
-stay. Writes benchmarks/results/emotion.json.
+Each network is `NAME=MODEL`, a model file, or the folder of a training; figures of the same name are replaced, the
+others stay. Writes benchmarks/results/emotion.json.
 """
 
 from __future__ import annotations

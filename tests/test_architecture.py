@@ -21,7 +21,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("sources", "sinks", "detect", "track", "heads", "gallery", "plans"),
     ("pipeline", "engine", "recognizer", "enrol", "portraits"),
     ("build",),
-    ("api", "evaluate", "bench", "tune", "cli", "server", "cluster"),
+    ("api", "client", "evaluate", "bench", "tune", "cli", "server", "cluster"),
 )
 SIDE = {"train": {"types", "errors", "geometry", "card", "align", "train"}}
 """Beside the house: they meet it in a file, not in an import."""
@@ -35,6 +35,7 @@ SAME_FLOOR = {
     ("cli", "bench"),
     ("cli", "tune"),
     ("evaluate", "api"),
+    ("server", "api"),
 }
 """The few imports between rooms of one floor: the protocols speak of the card, the commands open the doors."""
 

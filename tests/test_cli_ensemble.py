@@ -107,7 +107,7 @@ def test_a_small_network_learns_from_several(run: Run, faces: Path, one: Path, o
     assert "the teacher: " in ran.err
     names = " ".join(load(path).card.identifier for path in (one, other))
     card = ModelCard.read(tmp_path / "small" / "model.json")
-    assert card.trained_by == f"manyfaces distill emotion {names} --recipe tiny.json --seed 0"
+    assert card.trained_by == f"manyfaces distill emotion {names} --recipe tiny.json"
     assert load(tmp_path / "small" / "model.onnx").card == card
 
     changed = run("distill", "emotion", one, *told, "--epochs", 2, "--resume")

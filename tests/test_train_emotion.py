@@ -31,7 +31,7 @@ from manyfaces.train.designs import (  # noqa: E402
     design_from_dict,
     design_hash,
 )
-from manyfaces.train.emotion import EmotionLesson, Teacher, emotion_logits, train_emotion  # noqa: E402
+from manyfaces.train.emotion import EmotionLesson, Teacher, Training, emotion_logits, train_emotion, trained_network  # noqa: E402
 from manyfaces.train.export import export_probabilities, fitted_temperature  # noqa: E402
 from manyfaces.train.nets import EmotionNet, Probabilities, build, shipped_parameters  # noqa: E402
 from manyfaces.train.plan import Plan  # noqa: E402
@@ -72,7 +72,7 @@ def tiny_net() -> EmotionNet:
 
 @exporting
 def test_training_leaves_a_model_its_card_and_a_log(faces_file: Path, tmp_path: Path) -> None:
-    card = train_emotion(read_emotion_data(faces_file), tmp_path / "out", TINY)
+    card = train_emotion(read_emotion_data(faces_file), tmp_path / "out", Training(TINY, "a test"))
     assert ModelCard.read(tmp_path / "out" / "model.json") == card
     assert (card.task, card.labels, card.input.channels) == ("emotion", EMOTIONS, "grey")
     assert card.sha256 == hashlib.sha256((tmp_path / "out" / "model.onnx").read_bytes()).hexdigest()
@@ -85,7 +85,7 @@ def test_training_leaves_a_model_its_card_and_a_log(faces_file: Path, tmp_path: 
 
 @exporting
 def test_the_model_runs_where_faces_are_read(faces_file: Path, tmp_path: Path) -> None:
-    train_emotion(read_emotion_data(faces_file), tmp_path / "out", TINY)
+    train_emotion(read_emotion_data(faces_file), tmp_path / "out", Training(TINY, "a test"))
     weights = load(tmp_path / "out" / "model.onnx")
     pixels = read_emotion_data(faces_file).images[..., None]
     found = load_network(weights.content, weights.card.input, Runtime(precision="f32"))(pixels)["probabilities"]
@@ -96,9 +96,21 @@ def test_the_model_runs_where_faces_are_read(faces_file: Path, tmp_path: Path) -
 @exporting
 def test_resumed_for_more_epochs_it_goes_on(faces_file: Path, tmp_path: Path) -> None:
     faces = read_emotion_data(faces_file)
-    train_emotion(faces, tmp_path / "out", TINY.with_epochs(1))
-    train_emotion(faces, tmp_path / "out", TINY.with_epochs(3), resume=True)
+    train_emotion(faces, tmp_path / "out", Training(TINY.with_epochs(1), "a test"))
+    train_emotion(faces, tmp_path / "out", Training(TINY.with_epochs(3), "a test"), resume=True)
     assert (tmp_path / "out" / "log.csv").read_text().count("\n") == 1 + 3
+
+
+@exporting
+def test_a_training_may_begin_with_the_weights_of_another(faces_file: Path, tmp_path: Path) -> None:
+    faces, still = read_emotion_data(faces_file), replace(TINY, plan=replace(TINY.plan, rate=0.0, average=0.0))
+    train_emotion(faces, tmp_path / "first", Training(TINY, "a test"))
+    train_emotion(faces, tmp_path / "second", Training(still, "a test", start=tmp_path / "first"))
+    first, second = (trained_network(tmp_path / name)[0].emotions.weight for name in ("first", "second"))
+    assert torch.equal(first, second)
+    wider = replace(TINY, design=Residual(stem=4, widths=(8, 12), depths=(1, 1)))
+    with pytest.raises(DataError, match="first: holds another network than the recipe asks for"):
+        train_emotion(faces, tmp_path / "third", Training(wider, "a test", start=tmp_path / "first"))
 
 
 @exporting

@@ -11,10 +11,18 @@ import pytest
 pytest.importorskip("tensorboard", reason="the journal needs the extra manyfaces[train]")
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer import event_file_writer
 
 from manyfaces.train.data import DataError
 from manyfaces.train.fit import Progress, silent
 from manyfaces.train.journal import FOLDER, Journal, can_journal
+
+
+@pytest.fixture(autouse=True)
+def first_writer_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorBoard reads the files of one second in the order of their names, in which its tenth writer comes before its
+    ninth. Trainings are longer than a second, these tests are not."""
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
 
 
 def told(epoch: int, **figures: float) -> Progress:

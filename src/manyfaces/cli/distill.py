@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
 
 from manyfaces.cli.ensemble import ask, emotion_networks, heads_of, prepare_folder
-from manyfaces.cli.train import Course, Data, Epochs, Out, RecipeName, Resume, Seed, require_training, say_trained
+from manyfaces.cli.train import (
+    Clean,
+    Course,
+    Data,
+    Epochs,
+    Out,
+    RecipeName,
+    Resume,
+    Seed,
+    Start,
+    command_line,
+    require_training,
+    say_trained,
+)
 
 if TYPE_CHECKING:
     from manyfaces.cli.ensemble import Heads
@@ -38,25 +50,29 @@ def emotion(
     out: Out,
     recipe_name: RecipeName = "compact",
     epochs: Epochs = None,
-    seed: Seed = 0,
+    seed: Seed = None,
+    start: Start = None,
+    clean: Clean = False,
     resume: Resume = False,
 ) -> None:
     """Train as `train emotion` does, but towards what the teachers say of the very picture that the network sees."""
     require_training()
-    from manyfaces.train.data import read_emotion_data
-    from manyfaces.train.emotion import train_emotion
+    from manyfaces.cli.emotion_data import read_for_training
+    from manyfaces.train.emotion import Training, train_emotion
     from manyfaces.train.recipes import find_recipe
 
     recipe = find_recipe(recipe_name).with_epochs(epochs).with_seed(seed)
     parts = emotion_networks(teachers)
     prepare_folder(out, [out / name for name in FILES], parts)
-    faces = read_emotion_data(data)
+    faces = read_for_training(data, out, clean)
     heads = heads_of(parts)
     typer.echo(f"the teacher: {_accuracy(heads, faces.split('public')):.2%} of PublicTest", err=True)
     teacher = _together(heads)
-    made_by = _command(teacher.name, recipe_name, epochs, seed)
+    made_by = command_line(
+        f"distill emotion {teacher.name}", recipe_name, epochs=epochs, seed=seed, start=start, clean=clean
+    )
     with Course("distilling") as course:
-        card = train_emotion(faces, out, recipe, teacher, resume, course.tell, made_by)
+        card = train_emotion(faces, out, Training(recipe, made_by, teacher, start), resume, course.tell)
     say_trained(out, card.metrics["public_test_accuracy"])
 
 
@@ -81,9 +97,3 @@ def _accuracy(heads: Heads, public: EmotionData) -> float:
     from manyfaces.train.evaluate import figures
 
     return float(figures(_mean([*ask(heads, public.images).values()]), public.labels)["accuracy"])
-
-
-def _command(teachers: str, recipe: str, epochs: int | None, seed: int) -> str:
-    """What to type to distil this again, with the cards' names of the teachers; no paths, since the card travels."""
-    asked = "" if epochs is None else f" --epochs {epochs}"
-    return f"manyfaces distill emotion {teachers} --recipe {Path(recipe).name}{asked} --seed {seed}"

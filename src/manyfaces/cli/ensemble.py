@@ -138,7 +138,7 @@ def _temperature(mean: Floats, public: EmotionData) -> float:
 def _whole(out: Path, parts: Sequence[Weights], how: Blend, public: EmotionData) -> dict[str, Any]:
     """Write the model and its card; the figures are of that very file, as it is served."""
     from manyfaces.sinks.files import write_whole
-    from manyfaces.train.emotion import NOTES, _metrics
+    from manyfaces.train.emotion import NOTES, metrics_of
     from manyfaces.train.evaluate import report
     from manyfaces.train.merge import merged, merged_card, parameters
     from manyfaces.weights import load
@@ -150,7 +150,7 @@ def _whole(out: Path, parts: Sequence[Weights], how: Blend, public: EmotionData)
     card.write(beside)
     whole = load(path)
     said = ask(heads_of([whole]), public.images)[card.identifier]
-    metrics = _metrics(said, public) | {"parameters": float(parameters(content)), "temperature": how.temperature}
+    metrics = metrics_of(said, public) | {"parameters": float(parameters(content)), "temperature": how.temperature}
     replace(card, metrics=metrics, notes=(*NOTES, _made_of(parts, how))).write(beside)
     choices = {"mirror": how.mirror, "half": how.half, "temperature": how.temperature}
     return {"model": card.identifier, **report(said, public), **_costs(whole, public), **choices}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from manyfaces.cli.outcome import complain
 from manyfaces.cli.progress import Steps
 from manyfaces.errors import MissingExtra
 
@@ -17,11 +18,17 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Train networks of your own; needs the train extra.")
 
-Data = Annotated[Path, typer.Option(help="fer2013.csv, an .npz, or a folder split/class/*.png.")]
+Data = Annotated[
+    Path, typer.Option(help="fer2013.csv, an .npz, a folder split/class/*.png, or your own photos in class/*.")
+]
 Out = Annotated[Path, typer.Option(help="The folder for checkpoints, log, curves, model.onnx and model.json.")]
 RecipeName = Annotated[str, typer.Option("--recipe", help="compact, large, tutorial, tutorial-relu, or a recipe.json.")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's own number.")]
-Seed = Annotated[int, typer.Option(help="Another seed gives another member for an ensemble.")]
+Seed = Annotated[int | None, typer.Option(help="Instead of the recipe's; another seed, another member of an ensemble.")]
+Start = Annotated[
+    Path | None, typer.Option(help="Begin with the best weights of this training's folder, not with none.")
+]
+Clean = Annotated[bool, typer.Option("--clean", help="Leave out of Training what lies in a test part too.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run in the folder stopped.")]
 
 
@@ -36,25 +43,36 @@ def emotion(
     out: Out,
     recipe_name: RecipeName = "compact",
     epochs: Epochs = None,
-    seed: Seed = 0,
+    seed: Seed = None,
+    start: Start = None,
+    clean: Clean = False,
     resume: Resume = False,
 ) -> None:
     """Train on the Training part, select on PublicTest; writes a model, its card, its recipe, a log and curves."""
     require_training()
-    from manyfaces.train.data import read_emotion_data
-    from manyfaces.train.emotion import train_emotion
+    from manyfaces.cli.emotion_data import read_for_training
+    from manyfaces.train.emotion import Training, train_emotion
     from manyfaces.train.recipes import find_recipe
 
     recipe = find_recipe(recipe_name).with_epochs(epochs).with_seed(seed)
-    faces = read_emotion_data(data)
+    faces = read_for_training(data, out, clean)
+    training = Training(
+        recipe,
+        command_line("train emotion", recipe_name, epochs=epochs, seed=seed, start=start, clean=clean),
+        start=start,
+    )
     with Course("training") as course:
-        card = train_emotion(faces, out, recipe, None, resume, course.tell, _command(recipe_name, epochs, seed))
+        card = train_emotion(faces, out, training, resume, course.tell)
     say_trained(out, card.metrics["public_test_accuracy"])
 
 
 def require_training() -> None:
     if find_spec("torch") is None:
         raise MissingExtra("training", "train")
+    from manyfaces.train.journal import MISSING, can_journal
+
+    if not can_journal():
+        complain(MISSING)
 
 
 def say_trained(out: Path, accuracy: float) -> None:
@@ -89,7 +107,11 @@ class Course:
         self._steps.advance()
 
 
-def _command(recipe: str, epochs: int | None, seed: int) -> str:
-    """What to type to train this again; no paths, since the card travels."""
-    asked = "" if epochs is None else f" --epochs {epochs}"
-    return f"manyfaces train emotion --recipe {Path(recipe).name}{asked} --seed {seed}"
+def command_line(command: str, recipe: str, **flags: object) -> str:
+    """What to type to have this again; names without their folders, since the card travels."""
+    given = [_flag(name, value) for name, value in flags.items() if value is not None and value is not False]
+    return " ".join(["manyfaces", command, "--recipe", Path(recipe).name, *given])
+
+
+def _flag(name: str, value: object) -> str:
+    return f"--{name}" if value is True else f"--{name} {value.name if isinstance(value, Path) else value}"

@@ -18,10 +18,11 @@ from torch.nn import functional
 from manyfaces.card import InputSpec, ModelCard
 from manyfaces.train import evaluate
 from manyfaces.train.augment import augment, mix
-from manyfaces.train.data import EMOTIONS, EmotionData
+from manyfaces.train.data import EMOTIONS, DataError, EmotionData
 from manyfaces.train.designs import Design, design_as_dict, design_from_dict
 from manyfaces.train.export import export_probabilities, fitted_temperature
 from manyfaces.train.fit import Report, fit, read_checkpoint, silent
+from manyfaces.train.journal import Journal
 from manyfaces.train.nets import Answers, EmotionNet, build, shipped_parameters
 from manyfaces.train.plan import Figures
 from manyfaces.train.plots import plot_course
@@ -43,22 +44,38 @@ class Teacher:
     ask: Callable[[Pixels], Floats]
 
 
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What to train and how. `start` is the folder of a training whose best weights to begin with; `made_by` is what to
+    type to have it again, for the card."""
+
+    recipe: Recipe
+    made_by: str
+    teacher: Teacher | None = None
+    start: Path | None = None
+
+
 def train_emotion(
-    faces: EmotionData,
-    out: Path,
-    recipe: Recipe,
-    teacher: Teacher | None = None,
-    resume: bool = False,
-    report: Report = silent,
-    made_by: str = "manyfaces train emotion",
+    faces: EmotionData, out: Path, training: Training, resume: bool = False, report: Report = silent
 ) -> ModelCard:
-    """Train on Training, select on PublicTest, leave the network, its card and recipe, a log and curves in `out`."""
+    """Train on Training, select on PublicTest; leave the network, its card and recipe, a log and curves in `out`."""
+    recipe = training.recipe
     torch.manual_seed(recipe.plan.seed)
-    network = build(recipe.design).to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
-    log = fit(network, EmotionLesson(faces, recipe, teacher), recipe.plan, out, resume, report)
+    network = _beginning(training).to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with Journal(out, report) as journal:
+        log = fit(network, EmotionLesson(faces, recipe, training.teacher), recipe.plan, out, resume, journal)
     write_recipe(recipe, out / "recipe.json")
     plot_course(log, out / "curves.png")
-    return ship(out, faces, made_by)
+    return ship(out, faces, training.made_by)
+
+
+def _beginning(training: Training) -> EmotionNet:
+    if training.start is None:
+        return build(training.recipe.design)
+    network, design = trained_network(training.start)
+    if design != training.recipe.design:
+        raise DataError(f"{training.start}: holds another network than the recipe asks for; start from one of its kind")
+    return network
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +221,7 @@ def trained_network(out: Path) -> tuple[EmotionNet, Design]:
     return network, design
 
 
-def ship(out: Path, data: EmotionData, made_by: str = "manyfaces train emotion") -> ModelCard:
+def ship(out: Path, data: EmotionData, made_by: str) -> ModelCard:
     """Make `model.onnx` and `model.json` of the best checkpoint in `out`."""
     network, design = trained_network(out)
     public = data.split("public")
@@ -212,7 +229,7 @@ def ship(out: Path, data: EmotionData, made_by: str = "manyfaces train emotion")
     temperature = fitted_temperature(logits, public.labels)
     digest = export_probabilities(network, temperature, spec_of(design), out / "model.onnx")
     probabilities = torch.from_numpy(logits / temperature).softmax(dim=1).numpy()
-    metrics = _metrics(probabilities, public) | {
+    metrics = metrics_of(probabilities, public) | {
         "parameters": float(shipped_parameters(network)),
         "temperature": temperature,
     }
@@ -239,7 +256,7 @@ NOTES = (
 )
 
 
-def _metrics(probabilities: Floats, public: EmotionData) -> dict[str, float]:
+def metrics_of(probabilities: Floats, public: EmotionData) -> dict[str, float]:
     whole = evaluate.report(probabilities, public)
     figures = {f"public_test_{name}": whole[name] for name in ("accuracy", "balanced_accuracy", "macro_f1", "ece")}
     figures["public_test_clean_accuracy"] = whole["clean"]["accuracy"]

@@ -54,7 +54,9 @@ class Recipe:
             raise UsageError(f"epochs {epochs}: must be 1 or more")
         return dataclasses.replace(self, plan=dataclasses.replace(self.plan, epochs=epochs))
 
-    def with_seed(self, seed: int) -> Recipe:
+    def with_seed(self, seed: int | None) -> Recipe:
+        if seed is None:
+            return self
         return dataclasses.replace(self, plan=dataclasses.replace(self.plan, seed=seed))
 
 
