@@ -17,7 +17,7 @@ except ModuleNotFoundError:
 
 FRONT, OTHERS, STOPPED = "#1d6fb5", "#8a8f98", "#c9a27a"
 MOST_LABELS = 5
-LABEL = (0.25, 0.055)
+LABEL = (0.19, 0.055)
 """How wide and high a label is, in shares of the picture."""
 
 
@@ -66,20 +66,32 @@ def _labelled(axes: Axes, best: Sequence[Record]) -> list[Record]:
 
 
 def _apart(axes: Axes, one: Record, other: Record) -> bool:
-    places = axes.transAxes.inverted().transform(
-        axes.transData.transform(list(zip(*_places((one, other)), strict=True)))
-    )
-    across, up = abs(places[0] - places[1])
-    return bool(across > LABEL[0] or up > LABEL[1])
+    across, up = (abs(here - there) for here, there in zip(_corner(axes, one), _corner(axes, other), strict=True))
+    return across > LABEL[0] or up > LABEL[1]
+
+
+def _corner(axes: Axes, one: Record) -> tuple[float, float]:
+    """Where a label begins: left of its dot, and at the left edge of the picture right of it."""
+    across, up = _place(axes, one)
+    return (across - LABEL[0] if across > LABEL[0] else across), up
+
+
+def _place(axes: Axes, one: Record) -> tuple[float, float]:
+    """In shares of the picture, from its lower left."""
+    (across,), (up,) = _places([one])
+    place = axes.transAxes.inverted().transform(axes.transData.transform((across, up)))
+    return float(place[0]), float(place[1])
 
 
 def _label(axes: Axes, one: Record) -> None:
+    """Above the dot, on the side of `_corner`."""
+    is_inside = _place(axes, one)[0] > LABEL[0]
     axes.annotate(
         f"{one.number}: {one.accuracy:.1%}, {one.milliseconds:.2g} ms",
         (one.milliseconds or 0, 100 * one.accuracy),
-        xytext=(-7, 6),
+        xytext=(-7 if is_inside else 4, 6),
         textcoords="offset points",
-        ha="right",
+        ha="right" if is_inside else "left",
         color=FRONT,
         fontsize=9,
     )
