@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
@@ -24,12 +24,12 @@ from manyfaces.gallery.roster import Roster
 from manyfaces.gallery.search import Search
 from manyfaces.gallery.store import Consent, EnrolledFace, GalleryStore, Person, Purged
 from manyfaces.options import NO_HOME, Options, default_gallery
-from manyfaces.pipeline import Seen
+from manyfaces.pipeline import Seen, Stages
 from manyfaces.portraits import read_portraits
 from manyfaces.recognizer import Recognizer as FedEngine
 from manyfaces.sources import Patience, camera_number, expand, is_streaming, open_source, read_picture, shown
 from manyfaces.stages import Source
-from manyfaces.types import Embeddings, FrameResult, Qualities, Unreadable
+from manyfaces.types import Embeddings, FrameResult, Pixels, Qualities, Unreadable
 from manyfaces.weights import find
 
 Name = str | PathLike[str]
@@ -109,6 +109,15 @@ class Recognizer(FedEngine):
         super().__init__(stages, plan, buffers=buffers, pictures_per_second=pictures_per_second)
 
 
+@dataclass(frozen=True, slots=True)
+class NamedPicture:
+    """A photo to enrol from: what to call it, the SHA-256 of its bytes, and how to get its pixels."""
+
+    name: str
+    digest: str
+    read: Callable[[], Pixels]
+
+
 class Gallery:
     """The people you have enrolled, in one file.
 
@@ -119,9 +128,13 @@ class Gallery:
     Without a path it is the default gallery of this user. Nothing is made before the first person is added.
     """
 
-    def __init__(self, path: Name | None = None, options: Options | None = None) -> None:
+    def __init__(
+        self, path: Name | None = None, options: Options | None = None, enroller: Enroller | None = None
+    ) -> None:
+        """`enroller` is for those who have the networks loaded already; else they are loaded when first needed."""
         self._store = GalleryStore(path or default_gallery())
         self._options = options or Options()
+        self._given_enroller = enroller
 
     @property
     def path(self) -> Path:
@@ -129,7 +142,7 @@ class Gallery:
 
     @cached_property
     def _enroller(self) -> Enroller:
-        return build_enroller(self._options)
+        return self._given_enroller or build_enroller(self._options)
 
     def add(
         self,
@@ -173,16 +186,40 @@ class Gallery:
             except (GalleryError, InputError) as error:
                 yield photo, error
 
+    def add_pictures(
+        self,
+        name: str,
+        pictures: Iterable[NamedPicture],
+        *,
+        face: int | None = None,
+        force: bool = False,
+        consent: Consent | None = None,
+    ) -> Iterator[tuple[str, int | GalleryError | InputError]]:
+        """As `add_each`, of photos that are no files: they came over a network, or from a camera."""
+        choice = Choice(face, force=force)
+        enrolled = Roster.empty() if force else self._store.roster()
+        for picture in pictures:
+            try:
+                yield picture.name, self._add_picture(name, picture, choice, consent, enrolled)
+            except (GalleryError, InputError) as error:
+                yield picture.name, error
+
     def _add_photo(self, name: str, photo: Path, choice: Choice, consent: Consent | None, enrolled: Roster) -> int:
+        picture = NamedPicture(str(photo), file_digest(photo), lambda: read_picture(photo))
+        return self._add_picture(name, picture, choice, consent, enrolled)
+
+    def _add_picture(
+        self, name: str, picture: NamedPicture, choice: Choice, consent: Consent | None, enrolled: Roster
+    ) -> int:
         self._make_folder()
         name = unicodedata.normalize("NFC", name)
-        digest = file_digest(photo)
-        others = [other for other in self._store.holders(digest) if other != name]
+        where = picture.name
+        others = [other for other in self._store.holders(picture.digest) if other != name]
         if others and not choice.force:
-            raise EnrolmentRefused(f"{photo}: the same file is enrolled as {others[0]!r}; remove it there, or force it")
-        found = self._enroller(read_picture(photo), str(photo), choice)
-        _refuse_unlike(name, found.embeddings, enrolled, str(photo))
-        return self._store.add(name, found.embeddings, found.qualities, str(photo), digest, consent)
+            raise EnrolmentRefused(f"{where}: the same file is enrolled as {others[0]!r}; remove it there, or force it")
+        found = self._enroller(picture.read(), where, choice)
+        _refuse_unlike(name, found.embeddings, enrolled, where)
+        return self._store.add(name, found.embeddings, found.qualities, where, picture.digest, consent)
 
     def import_folder(self, folder: Name, *, force: bool = False, consent: Consent | None = None) -> Iterator[Outcome]:
         """Enrol everybody of a folder that holds a folder of photos per person; one outcome per photo as it happens.
@@ -322,6 +359,13 @@ def verify(
     """Compare the main faces of two pictures. `false_accepts` is the share of different people that may pass as one."""
     stages = build_stages(replace(options or Options(), emotion=False), nobody)
     pictures = [(fspath(name), read_picture(Path(name))) for name in (first, second)]
+    return compare(pictures, stages, false_accepts)
+
+
+def compare(
+    pictures: Sequence[tuple[str, Pixels]], stages: Stages, false_accepts: float = FALSE_MATCH_RATE
+) -> Verification:
+    """As `verify`, of two named pictures that are decoded and networks that are loaded already."""
     portraits = read_portraits(pictures, stages)
     if portraits.undetected:
         raise InputError(f"{portraits.undetected[0]}: no face found; use a picture that shows one bigger")

@@ -24,6 +24,7 @@ from manyfaces.cli import (
     models,
     people,
     search,
+    serve,
     train,
     tune,
 )
@@ -43,6 +44,7 @@ app.command("bench")(bench.bench)
 app.command("doctor")(models.doctor)
 app.command("tune")(tune.tune)
 app.command("demo")(demo.demo)
+app.command("serve")(serve.serve)
 app.command("explain")(explain.explain)
 app.add_typer(people.app, name="people")
 app.add_typer(evaluate.app, name="evaluate")

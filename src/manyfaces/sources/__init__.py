@@ -18,10 +18,11 @@ from manyfaces.sources import pictures, video
 from manyfaces.sources.camera import read_camera, read_stream
 from manyfaces.sources.inputs import PICTURE_SUFFIXES, camera_number, expand, is_stream, is_streaming, shown
 from manyfaces.sources.pace import PATIENCE, Items, Pace, Patience
-from manyfaces.sources.pictures import read_picture
+from manyfaces.sources.pictures import HeldPicture, read_picture
 
 __all__ = [
     "PATIENCE",
+    "HeldPicture",
     "Items",
     "Kind",
     "Patience",

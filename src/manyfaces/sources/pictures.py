@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -61,6 +62,25 @@ def read_picture(path: str | Path) -> Pixels:
     """One picture (of an animation, the first) as RGB."""
     with _opened(Path(path)) as image:
         return _decoded(image, Path(path))
+
+
+class HeldPicture:
+    """A picture that came as bytes. Its header has been read and found small enough; nothing is decoded yet."""
+
+    def __init__(self, content: bytes, name: str, limit: int = PIXEL_LIMIT) -> None:
+        """`name` is only what sentences call it."""
+        self._path = Path(name)
+        self._image = _header_read(BytesIO(content), self._path)
+        _check_size(self._image, self._path, limit)
+
+    @property
+    def pixels(self) -> int:
+        return self._image.width * self._image.height
+
+    def decode(self) -> Pixels:
+        """As RGB; once, since what it came from is let go."""
+        with self._image as image:
+            return _decoded(image, self._path)
 
 
 def read_pictures(name: str) -> Generator[Frame | Unreadable, None, None]:
@@ -116,14 +136,17 @@ def _file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[ImageFile]:
-    with _file(path) as file:
-        opener = _opener(file)
-        if opener is None:
-            what = "not a picture that can be read" if file.read(1) else "empty"
-            raise InputError(f"{shown(str(path))}: the file is {what}; give a JPEG, PNG, WebP, BMP, TIFF or GIF")
-        with _parsed(opener, file, path) as image:
-            _check_size(image, path)
-            yield image
+    with _file(path) as file, _header_read(file, path) as image:
+        _check_size(image, path)
+        yield image
+
+
+def _header_read(file: BinaryIO, path: Path) -> ImageFile:
+    opener = _opener(file)
+    if opener is None:
+        what = "not a picture that can be read" if file.read(1) else "empty"
+        raise InputError(f"{shown(str(path))}: the file is {what}; give a JPEG, PNG, WebP, BMP, TIFF or GIF")
+    return _parsed(opener, file, path)
 
 
 def _opener(file: BinaryIO) -> Opener | None:
@@ -144,12 +167,12 @@ def _parsed(opener: Opener, file: BinaryIO, path: Path) -> ImageFile:
         raise _damaged(path, error) from error
 
 
-def _check_size(image: ImageFile, path: Path) -> None:
+def _check_size(image: ImageFile, path: Path, limit: int = PIXEL_LIMIT) -> None:
     """Ours instead of Pillow's, which warns at half its limit and is a setting of the whole process."""
-    if image.width * image.height > PIXEL_LIMIT:
+    if image.width * image.height > limit:
         size = f"{image.width} x {image.height} pixels"
-        limit = f"{PIXEL_LIMIT // 1_000_000} megapixels"
-        raise InputError(f"{shown(str(path))}: the picture has {size}, more than the limit of {limit}; make it smaller")
+        most = f"{limit / 1_000_000:g} megapixels"
+        raise InputError(f"{shown(str(path))}: the picture has {size}, more than the limit of {most}; make it smaller")
 
 
 def _decoded(image: ImageFile, path: Path, place: int = 0) -> Pixels:
