@@ -1,6 +1,6 @@
-"""The README's tables of figures, from benchmarks/results/.
+"""The tables of figures in README.md and docs/, from benchmarks/results/.
 
-python benchmarks/table.py            (prints them; with --write puts them into the README)
+python benchmarks/table.py            (prints them; with --write puts them into the documents)
 """
 
 from __future__ import annotations
@@ -12,11 +12,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-README = HERE.parent / "README.md"
-MARKS = {
-    name: re.compile(rf"(<!-- {name}: begin[^\n]*-->\n).*?(<!-- {name}: end -->)", re.DOTALL)
-    for name in ("figures", "speed", "budget", "peers")
-}
+DOCUMENTS = (HERE.parent / "README.md", HERE.parent / "docs" / "emotion.md")
 sys.path.insert(0, str(HERE / "peers"))
 
 
@@ -176,19 +172,67 @@ def peers_table() -> str:
     return markdown(json.loads(place.read_text(encoding="utf-8"))) + "\n" if place.exists() else ""
 
 
-TABLES = {"figures": table, "speed": speed_table, "budget": budget_table, "peers": peers_table}
+# --- emotion ---------------------------------------------------------------------------------------------------------
 
 
-def written() -> str:
-    """The README with the tables of now. A table whose marks are not there is left out."""
-    text = README.read_text(encoding="utf-8")
+def emotion_table() -> str:
+    """Each network that benchmarks/emotion.py measured, the best first."""
+    place = HERE / "results" / "emotion.json"
+    if not place.exists():
+        return ""
+    figures = json.loads(place.read_text(encoding="utf-8"))
+    ordered = sorted(figures.items(), key=lambda one: -one[1]["accuracy"])
+    lines = "\n".join(_emotion_line(name, one) for name, one in ordered)
+    made = ordered[0][1]["made_by"]
+    return (
+        "| network | PublicTest, 95 % interval | without duplicates | FER+ majority | with its mirror image | ECE | "
+        "parameters | ms a face | training |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|\n"
+        f"{lines}\n\n"
+        "PublicTest chose the epoch of each network, so all are a little kind. *ECE*: expected calibration error. "
+        "Milliseconds: one core, batch 8, as served.\n\n"
+        f"By `python benchmarks/emotion.py`, on {made['processor']}, Python {made['python']}, OpenVINO "
+        f"{made['openvino']}, commit {made['commit']}.\n"
+    )
+
+
+def _emotion_line(name: str, one: dict[str, Any]) -> str:
+    low, high = one["accuracy_interval"]
+    parameters, training = one["card"].get("parameters"), one["training"]
+    cells = [
+        name,
+        f"{one['accuracy']:.1%} ({low:.1%} to {high:.1%})",
+        f"{one['clean']['accuracy']:.1%}",
+        f"{one['ferplus']['accuracy']:.1%}",
+        f"{one['mirrored']['accuracy']:.1%}",
+        f"{one['ece']:.3f}",
+        "" if parameters is None else f"{parameters:,.0f}",
+        f"{one['ms_per_face']:.2f}",
+        f"{training['epochs']:.0f} epochs, {training['minutes']:.0f} min" if training else "",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+TABLES = {
+    "figures": table,
+    "speed": speed_table,
+    "budget": budget_table,
+    "peers": peers_table,
+    "emotion": emotion_table,
+}
+
+
+def written(document: Path) -> str:
+    """A document with the tables of now. A table whose marks are not in it is left out."""
+    text = document.read_text(encoding="utf-8")
     for name, make in TABLES.items():
+        marks = re.compile(rf"(<!-- {name}: begin[^\n]*-->\n).*?(<!-- {name}: end -->)", re.DOTALL)
         made = make()
-        text = MARKS[name].sub(lambda marks, made=made: f"{marks[1]}{made}{marks[2]}", text)  # type: ignore[misc]
+        text = marks.sub(lambda found, made=made: f"{found[1]}{made}{found[2]}", text)  # type: ignore[misc]
     return text
 
 
 if __name__ == "__main__":
     if "--write" in sys.argv:
-        README.write_text(written(), encoding="utf-8")
+        for document in DOCUMENTS:
+            document.write_text(written(document), encoding="utf-8")
     print(*(make() for make in TABLES.values()), sep="\n")
