@@ -261,3 +261,22 @@ def test_the_cost_is_that_of_eight_faces_at_once(count: int) -> None:
     assert milliseconds_a_face(IMAGES[:count], both, mirror=True) > 0
     assert set(plain.batches) == set(both.batches) == {8}
     assert len(both.batches) == 2 * len(plain.batches)
+
+
+def test_small_faces_are_enlarged_as_training_enlarges_them() -> None:
+    torch = pytest.importorskip("torch", reason="training needs the extra manyfaces[train]")
+    from manyfaces.train.emotion import resized
+
+    images = np.random.default_rng(0).integers(0, 256, (3, 48, 48), dtype=np.uint8)
+    learnt_from = resized(torch.from_numpy(images)[:, None].float(), 64)[:, 0].numpy()
+    served: list[np.ndarray] = []
+
+    class Keeps:
+        spec = InputSpec(64, 64, "grey")
+
+        def __call__(self, crops: Crops, /) -> Emotions:
+            served.append(crops.pixels[..., 0])
+            return Emotions(np.full((len(crops), 7), 1 / 7, np.float32), EMOTIONS)
+
+    read_expressions(images, Keeps())
+    np.testing.assert_allclose(served[0], learnt_from, atol=1.0)

@@ -84,8 +84,10 @@ def milliseconds_a_face(images: Pixels, head: Head[Emotions], mirror: bool = Fal
 
 
 def _as_crops(images: Pixels, width: int, height: int) -> Crops:
+    """Enlarged as training enlarges them; made smaller by area, so that nothing flickers."""
+    way = cv2.INTER_LINEAR if images.shape[2] < width else cv2.INTER_AREA
     resized = [
-        image if image.shape == (height, width) else cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        image if image.shape == (height, width) else cv2.resize(image, (width, height), interpolation=way)
         for image in images
     ]
     return Crops(np.stack(resized)[..., None].astype(np.uint8), np.arange(len(images), dtype=np.int64))
