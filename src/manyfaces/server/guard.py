@@ -10,6 +10,7 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -39,6 +40,7 @@ GONE = 499
 """What the log calls a client that went away before it had its answer; it is never sent."""
 
 VIDEOS = "/v1/videos"
+LINGER = 1.0
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
 
 
@@ -77,6 +79,8 @@ class _Visit:
     begun: float = field(default_factory=time.perf_counter)
     status: int = 0
     received: int = 0
+    has_more: bool = False
+    """Whether some of the body has not come yet."""
 
     @property
     def route(self) -> str:
@@ -99,7 +103,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         visit = _Visit(scope)
-        sender = _Sender(visit, send, self._rules.limits.reading)
+        sender = _Sender(visit, receive, send, self._rules.limits.reading)
         try:
             await self._let_in(visit, receive, sender)
         except (ClientDisconnect, WebSocketDisconnect):
@@ -162,6 +166,7 @@ class Guard:
         limits = self._rules.limits
         most = limits.video_bytes if visit.scope["path"] == VIDEOS else limits.upload_bytes
         declared = headers.get("content-length", "")
+        visit.has_more = declared not in ("", "0") or "transfer-encoding" in headers
         if declared.isascii() and declared.isdigit() and int(declared) > most:
             raise too_large(most)
         return _Intake(visit, receive, account, most, limits).next
@@ -229,10 +234,9 @@ class _Intake:
         self._most = most
         self._limits = limits
         self._begun: float | None = None
-        self._is_whole = False
 
     async def next(self) -> Message:
-        if self._is_whole:
+        if not self._visit.has_more:
             return await self._receive()
         now = time.monotonic()
         self._begun = now if self._begun is None else self._begun
@@ -242,7 +246,7 @@ class _Intake:
             raise Problem(408, "the rest of the request did not come in time; send it without pauses") from None
         if message["type"] == "http.request":
             self._count(len(message.get("body", b"")))
-            self._is_whole = not message.get("more_body", False)
+            self._visit.has_more = message.get("more_body", False)
         return message
 
     def _count(self, size: int) -> None:
@@ -260,8 +264,9 @@ class _Intake:
 class _Sender:
     """An answer on its way out: with its headers, noted, and given up where nobody takes it."""
 
-    def __init__(self, visit: _Visit, send: Send, patience: float) -> None:
+    def __init__(self, visit: _Visit, receive: Receive, send: Send, patience: float) -> None:
         self._visit = visit
+        self._receive = receive
         self._send = send
         self._patience = patience
         self.has_begun = False
@@ -270,22 +275,40 @@ class _Sender:
         kind = message["type"]
         if kind in ("http.response.start", "websocket.http.response.start"):
             self._begin(message["status"])
-            _protect(message, self._visit.scope)
+            _protect(message, self._visit)
         elif kind in ("websocket.accept", "websocket.close") and not self.has_begun:
             self._begin(101 if kind == "websocket.accept" else 403)
+        is_last = kind == "http.response.body" and not message.get("more_body", False)
+        if is_last and self._visit.has_more:
+            await self._pass_on({**message, "more_body": True})
+            await self._linger()
+            message = {"type": kind, "body": b""}
+        await self._pass_on(message)
+
+    async def _pass_on(self, message: Message) -> None:
         try:
             await asyncio.wait_for(self._send(message), self._patience)
         except (TimeoutError, asyncio.TimeoutError):
             raise ClientDisconnect from None
+
+    async def _linger(self) -> None:
+        """Take what still comes for a moment, and throw it away. Who hangs up on a client that is sending takes the
+        answer away from it, too."""
+        with suppress(TimeoutError, asyncio.TimeoutError):
+            await asyncio.wait_for(self._throw_away(), LINGER)
+
+    async def _throw_away(self) -> None:
+        has_more = True
+        while has_more:
+            message = await self._receive()
+            has_more = message["type"] == "http.request" and message.get("more_body", False)
 
     def _begin(self, status: int) -> None:
         self.has_begun = True
         self._visit.status = status
 
     async def refuse(self, problem: Problem, receive: Receive) -> None:
-        """What the client has not sent yet is not waited for."""
         answer = problems.answer(problem)
-        answer.headers["Connection"] = "close"
         if self._visit.scope["type"] == "http":
             await answer(self._visit.scope, receive, self)
         else:
@@ -301,10 +324,12 @@ async def deny(scope: Scope, answer: Response, send: Callable[[Message], Awaitab
     await send({"type": "websocket.http.response.body", "body": bytes(answer.body)})
 
 
-def _protect(message: Message, scope: Scope) -> None:
+def _protect(message: Message, visit: _Visit) -> None:
     headers = MutableHeaders(raw=message.setdefault("headers", []))
-    for name, value in protection(Headers(scope=scope).get("host", "")).items():
+    for name, value in protection(Headers(scope=visit.scope).get("host", "")).items():
         headers.setdefault(name, value)
+    if visit.has_more:  # what is still on its way is not read any more, so nothing can follow it
+        headers["Connection"] = "close"
 
 
 def protection(host: str) -> dict[str, str]:

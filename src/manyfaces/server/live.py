@@ -26,7 +26,12 @@ STREAM = "live"
 AHEAD = 2
 """Frames of one client under way: one at work while the next is decoded."""
 
-GARBAGE, TOO_BIG = 1003, 1009
+GARBAGE, TOO_BIG, STOPPED = 1003, 1009, 1011
+REASONS = {
+    GARBAGE: 'send frames as binary messages, and before each at most a text {"sent": milliseconds}',
+    TOO_BIG: "this frame is larger than the server takes; send smaller ones",
+    STOPPED: "the server cannot go on with this stream; connect again",
+}
 
 Send = Callable[[str], Awaitable[None]]
 

@@ -194,14 +194,14 @@ async def _serve_live(service: Service, websocket: WebSocket) -> None:
     listening = asyncio.create_task(_listen(websocket, client, service.limits.frame_bytes))
     try:
         await asyncio.wait({working, listening}, return_when=asyncio.FIRST_COMPLETED)
-        code = listening.result() if listening.done() else 1011
+        code = listening.result() if listening.done() else live_clients.STOPPED
     finally:
         for task in (working, listening):
             task.cancel()
         await asyncio.gather(working, listening, return_exceptions=True)
     if code:
         with suppress(RuntimeError, WebSocketDisconnect):  # it may have gone at the same moment
-            await websocket.close(code)
+            await websocket.close(code, live_clients.REASONS.get(code))
 
 
 async def _listen(websocket: WebSocket, client: live_clients.Client, most: int) -> int:
