@@ -6,7 +6,6 @@ import math
 import shlex
 import tempfile
 import time
-import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -147,8 +146,7 @@ def milliseconds(network: EmotionNet, design: Design) -> float:
 def _exported(network: EmotionNet, spec: InputSpec) -> bytes:
     from manyfaces.train.export import export_probabilities
 
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter warns of torch's own use of torch
+    with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         export_probabilities(network, 1.0, spec, path)
         return path.read_bytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,12 +61,15 @@ def _onnx_bytes(network: nn.Module, example: Tensor) -> bytes:
 
 @contextmanager
 def _only_errors(name: str) -> Iterator[None]:
-    """The exporter warns of every library it could have used; none of that concerns who trains."""
+    """The exporter tells of every library it could have used, and warns of torch's own use of torch; none of that
+    concerns who trains."""
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         logger.setLevel(level)
 

@@ -62,8 +62,12 @@ class Recipe:
 
 def write_recipe(recipe: Recipe, path: Path) -> None:
     """The whole recipe as JSON, so that exactly this training can be repeated: `--recipe recipe.json`."""
-    fields = dataclasses.asdict(recipe) | {"design": design_as_dict(recipe.design)}
-    path.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(recipe_as_dict(recipe), indent=2) + "\n", encoding="utf-8")
+
+
+def recipe_as_dict(recipe: Recipe) -> dict[str, Any]:
+    """Plain values for JSON."""
+    return dataclasses.asdict(recipe) | {"design": design_as_dict(recipe.design)}
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import optuna
 import torch
@@ -30,7 +30,7 @@ from manyfaces.train.designs import Design, design_as_dict, design_hash
 from manyfaces.train.emotion import EmotionLesson, device
 from manyfaces.train.fit import Progress, fit, read_checkpoint
 from manyfaces.train.nets import EmotionNet, build, shipped_parameters
-from manyfaces.train.recipe import Recipe
+from manyfaces.train.recipe import Recipe, recipe_as_dict
 from manyfaces.train.spaces import find_space
 from manyfaces.train.study import Record, completed, experiments, opened, record, sampler, shown
 
@@ -329,10 +329,6 @@ def _remove(folder: Path, names: Sequence[str]) -> None:
         (folder / name).unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
-
-
-def recipe_as_dict(recipe: Recipe) -> dict[str, Any]:
-    return dataclasses.asdict(recipe) | {"design": design_as_dict(recipe.design)}
 
 
 # --- the ledger -------------------------------------------------------------------------------------------------------
