@@ -81,7 +81,9 @@ def _decoded(content: bytes) -> Pixels:
 
 
 def test_a_picture_that_cannot_be_read_has_a_row_that_says_so_and_the_others_are_read(server: Running) -> None:
-    rows = server.ask.post("/v1/analyze", files=files(png(1), b"", b"no picture", png(2)[:60], png(3))).json()["results"]
+    rows = server.ask.post("/v1/analyze", files=files(png(1), b"", b"no picture", png(2)[:60], png(3))).json()[
+        "results"
+    ]
     assert [len(row["faces"]) for row in rows] == [1, 0, 0, 0, 3]
     assert ["error" in row for row in rows] == [False, True, True, True, False]
     assert "empty" in rows[1]["error"]

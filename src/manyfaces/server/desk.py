@@ -42,7 +42,7 @@ class Line(Lane):
 
 
 class Desk:
-    """A context manager; leaving it ends the engine and tells everybody who still waits."""
+    """Must be closed, which ends the engine and tells everybody who still waits."""
 
     def __init__(self, stages: Stages, plan: Plan, failed: Callable[[BaseException], None]) -> None:
         """`failed` hears of every error that made the engine begin anew, in whatever thread notices."""
@@ -54,10 +54,8 @@ class Desk:
         self._is_closed = False
         self._shift = self._new_shift()
 
-    def __enter__(self) -> Desk:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Stop, join, answer."""
         with self._lock:
             self._is_closed = True
         self._shift.end()

@@ -20,15 +20,16 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from manyfaces.errors import ManyfacesError
+from manyfaces.errors import ManyfacesError, Stopped
 from manyfaces.server import problems
+from manyfaces.server.desk import STOPPING
 from manyfaces.server.limits import Limits
 from manyfaces.server.log import Log
 from manyfaces.server.metrics import Metrics
 from manyfaces.server.problems import Problem
 from manyfaces.server.tokens import Token, Tokens, bearer, carried
 
-OPEN = re.compile(r"/|/page/.*|/docs|/openapi\.json|/v1/health|/favicon\.ico")
+OPEN = re.compile(r"/|/page/.*|/docs(/style\.css)?|/openapi\.json|/v1/health|/favicon\.ico")
 """What everybody may see who reaches the server: the page and the documents, which hold nothing of anybody."""
 
 ADMIN = re.compile(r"(DELETE /v1/people/.*)|(POST /v1/people/.*/rename)|(POST /v1/people/calibrate)", re.DOTALL)
@@ -110,6 +111,8 @@ class Guard:
             visit.status = GONE
         except Exception as error:
             await self._answer_for(error, visit, receive, sender)
+        except asyncio.CancelledError:  # the time to finish is over
+            await self._answer_for(Stopped(STOPPING), visit, receive, sender)
         finally:
             self._write_down(visit)
 

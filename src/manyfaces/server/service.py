@@ -84,19 +84,20 @@ class Service:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Threads and engine live in this block."""
-        with (
-            ThreadPoolExecutor(max(os.cpu_count() or 1, 2), "decode") as self._threads,
-            Desk(self.stages, self.plan, self._engine_failed) as self._desk,
-        ):
-            await self.do(self.people.refresh)
-            reloading = asyncio.create_task(self.people.keep_fresh(self.do))
-            self.is_ready = True
-            try:
-                yield
-            finally:
-                self.is_ready = False
-                reloading.cancel()
-                await asyncio.gather(reloading, return_exceptions=True)
+        self._threads = ThreadPoolExecutor(max(os.cpu_count() or 1, 2), "decode")
+        self._desk = Desk(self.stages, self.plan, self._engine_failed)
+        await self.do(self.people.refresh)
+        reloading = asyncio.create_task(self.people.keep_fresh(self.do))
+        self.is_ready = True
+        try:
+            yield
+        finally:
+            self.is_ready = False
+            reloading.cancel()
+            await asyncio.gather(reloading, return_exceptions=True)
+            # In threads, so that the last answers leave while the engine's threads are waited for.
+            await asyncio.to_thread(self._desk.close)
+            await asyncio.to_thread(self._threads.shutdown)
 
     @property
     def desk(self) -> Desk:
