@@ -14,6 +14,7 @@ import { LabelLayout } from "./layout.js";
  * @property {"track" | "emotion"} [colours] what the boxes' colours tell
  * @property {boolean} [mirrored]
  * @property {boolean} [hideNames]
+ * @property {boolean} [bare] boxes without labels
  */
 
 const FONT = 'system-ui, "Segoe UI", Roboto, "Noto Sans", "PingFang SC", "Microsoft YaHei", "Noto Sans SC", sans-serif';
@@ -44,7 +45,7 @@ export class Overlay {
       key: face.track >= 0 ? face.track : key,
       face,
       box: placed(face.box, look, width),
-      texts: labelTexts(face, look.hideNames ?? false),
+      texts: look.bare ? [] : labelTexts(face, look.hideNames ?? false),
     }));
     for (const { face, box } of wanted) this.#box(box, colourOf(face, look), look.letters, face.fade ?? 1);
     const byKey = new Map(wanted.map((each) => [each.key, each]));

@@ -8,6 +8,8 @@ import { word } from "../shell/words.js";
 
 /** @typedef {import("../types.js").Row} Row */
 
+const LONGEST_NAME = 120; // letters of a stream's name that the server takes
+
 /**
  * @param {File} file
  * @param {{sent: (share: number) => void, row: (row: Row) => void}} hear
@@ -24,7 +26,7 @@ export async function uploadVideo(file, hear, signal) {
 function send(file, hear, signal) {
   const call = new XMLHttpRequest();
   const read = lineReader((line) => hear.row(JSON.parse(line)));
-  call.open("POST", address("v1/videos"));
+  call.open("POST", address(`v1/videos?stream=${encodeURIComponent(file.name.slice(-LONGEST_NAME))}`));
   for (const [name, value] of Object.entries(authorization())) call.setRequestHeader(name, value);
   call.setRequestHeader("Content-Type", file.type || "application/octet-stream");
   call.upload.addEventListener("progress", (event) => event.lengthComputable && hear.sent(event.loaded / event.total));

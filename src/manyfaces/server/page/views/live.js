@@ -207,10 +207,13 @@ export class LiveView {
     const { video } = this.#parts;
     if (!this.#row || !video.videoWidth) return;
     const scale = video.videoWidth / this.#row.width;
-    const box = this.#motion.at(performance.now()).find((shown) => shown.track === face.track)?.box ?? face.box;
+    const shown = this.#motion.at(performance.now(), true);
+    const enlarged = (/** @type {Face[]} */ faces) => faces.map(({ box }) => box.map((edge) => edge * scale));
+    const [box = face.box] = enlarged(shown.filter((each) => each.track === face.track));
+    const others = enlarged(shown.filter((each) => each.track !== face.track));
     const size = { width: video.videoWidth, height: video.videoHeight };
     try {
-      await correct(await cropped(video, size, box.map((edge) => edge * scale)), who(face) || word("face.unknown"));
+      await correct(await cropped(video, size, box, others), who(face) || word("face.unknown"));
     } catch (error) {
       showFault(this.#parts.fault, error);
     }

@@ -85,7 +85,8 @@ export class PicturesView {
     this.#underWay -= 1;
     if (!this.#items.includes(item)) return; // cleared meanwhile
     mark(item, item.error ? "failed" : "done");
-    if (!this.#chosen) await this.#show(item);
+    const isLast = !this.#waiting.length && !this.#underWay;
+    if (!this.#chosen && (!item.error || isLast)) await this.#show(item);
     this.#fill();
   }
 
@@ -177,8 +178,9 @@ export class PicturesView {
   async #correct(item, face) {
     try {
       const bitmap = await createImageBitmap(item.file);
-      const scale = bitmap.width / /** @type {Row} */ (item.row).width;
-      const crop = await cropped(bitmap, bitmap, face.box.map((edge) => edge * scale));
+      const { faces, width } = /** @type {Row} */ (item.row);
+      const enlarged = (/** @type {Face} */ { box }) => box.map((edge) => (edge * bitmap.width) / width);
+      const crop = await cropped(bitmap, bitmap, enlarged(face), faces.filter((other) => other !== face).map(enlarged));
       const correction = await correct(crop, who(face) || word("face.unknown"));
       if (!correction) return;
       // The user knows better than any network; what is downloaded says so too.

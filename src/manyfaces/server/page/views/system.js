@@ -4,13 +4,14 @@ import { sparkline } from "../charts.js";
 import { parseMetrics, total } from "../service/prometheus.js";
 import { health, metrics, system } from "../service/service.js";
 import { make, partsOf } from "../shell/elements.js";
-import { formatted, knows, onLanguage, word } from "../shell/words.js";
+import { clock, formatted, knows, onLanguage, word } from "../shell/words.js";
 import { showFault } from "./faults.js";
 
 /** @typedef {import("../service/prometheus.js").Sample} Sample */
 /** @typedef {{key: string, of: (now: Sample[], before: Sample[], seconds: number) => number | null, digits: number, unit?: string}} Figure */
 
 const PAUSE = 2000; // milliseconds between two looks
+const FINGERPRINT = 12; // letters of a hash that are shown
 const PLACES = 60; // looks that a chart shows: two minutes
 
 /** @type {Figure[]} */
@@ -74,13 +75,12 @@ export class SystemView {
 
   #showAll() {
     if (!this.#about) return;
-    const { tiles, health: healthPlace, plan, queues, models } = this.#parts;
+    const { tiles, models, ...places } = this.#parts;
     tiles.replaceChildren(...FIGURES.map((figure) => this.#tile(figure)));
-    fillPairs(healthPlace, { version: this.#about.version, ...this.#about.health, ...this.#about.gallery });
-    fillPairs(plan, this.#about.plan ?? {});
-    fillPairs(queues, { ...this.#about.queues, ...this.#about.limits });
-    const rows = (this.#about.models ?? []).map(modelRow);
-    models.replaceChildren(...rows);
+    const { version, uptime, role, tokens, health: state, ...parts } = this.#about;
+    fillPairs(places.health, { version, ...state, uptime: clock(uptime), role, tokens });
+    for (const part of ["gallery", "plan", "options", "queues", "limits"]) fillPairs(places[part], parts[part] ?? {}, `${part}.`);
+    models.replaceChildren(...(parts.models ?? []).map(modelRow));
   }
 
   /** @param {Figure} figure */
@@ -111,15 +111,16 @@ function meanMilliseconds(stage) {
   };
 }
 
-/** @param {HTMLElement} list @param {Record<string, unknown>} values */
-function fillPairs(list, values) {
+/** @param {HTMLElement} list @param {Record<string, unknown>} values @param {string} [part] of the system they belong to */
+function fillPairs(list, values, part = "") {
   const pairs = Object.entries(values).filter(([, value]) => value !== null && value !== undefined && value !== "");
-  list.replaceChildren(...pairs.flatMap(([name, value]) => [make("dt", {}, named(name)), make("dd", {}, written(value))]));
+  list.replaceChildren(...pairs.flatMap(([name, value]) => [make("dt", {}, named(part + name)), make("dd", {}, written(value))]));
 }
 
 /** What the server calls something, in the user's words where we have them. @param {string} name */
 function named(name) {
-  return knows(`system.name.${name}`) ? word(`system.name.${name}`) : name.replaceAll("_", " ");
+  const bare = name.slice(name.indexOf(".") + 1);
+  return knows(`system.name.${name}`) ? word(`system.name.${name}`) : bare.replaceAll("_", " ");
 }
 
 /** @param {unknown} value @returns {string} */
@@ -135,6 +136,12 @@ function written(value) {
 
 /** @param {Record<string, any>} model */
 function modelRow(model) {
-  const cells = [model.name, named(String(model.task ?? "")), model.origin ?? model.trained_by ?? "", model.licence ?? model.terms ?? ""];
-  return make("tr", {}, ...cells.map((cell, at) => make("td", at < 2 ? {} : { lang: "en" }, String(cell ?? ""))));
+  return make(
+    "tr",
+    {},
+    make("td", {}, model.name),
+    make("td", {}, named(`task.${model.task}`)),
+    make("td", { lang: "en" }, model.licence),
+    make("td", {}, make("code", { title: model.sha256 }, model.sha256.slice(0, FINGERPRINT))),
+  );
 }

@@ -13,6 +13,7 @@ import { make, partsOf, saveText, swatch, takeFiles, throttled } from "../shell/
 import { clock, emotionWord, formatted, onLanguage, percent, say, word } from "../shell/words.js";
 import { fitCanvas } from "./canvas.js";
 import { showFault } from "./faults.js";
+import { runPlayer } from "./player.js";
 import { personName, timeline } from "./timeline.js";
 
 /** @typedef {import("../types.js").Row} Row */
@@ -39,6 +40,7 @@ export class VideoView {
     parts.cancel.addEventListener("click", () => this.#breaker.abort());
     parts.json.addEventListener("click", () => saveText(asJsonLines(this.#playback.rows), `${this.#name}.jsonl`, "application/jsonl"));
     parts.csv.addEventListener("click", () => saveText(asCsv(this.#playback.rows), `${this.#name}.csv`, "text/csv"));
+    runPlayer(/** @type {any} */ (parts));
     parts.video.addEventListener("error", () => (parts.unplayable.hidden = !this.#address));
     parts.video.addEventListener("loadedmetadata", () => this.#fitStage());
     onLanguage(() => this.#tell());
