@@ -17,7 +17,14 @@ import { LabelLayout } from "./layout.js";
  * @property {boolean} [bare] boxes without labels
  */
 
+const NARROW = 600; // CSS pixels
 const FONT = 'system-ui, "Segoe UI", Roboto, "Noto Sans", "PingFang SC", "Microsoft YaHei", "Noto Sans SC", sans-serif';
+
+/** The smallest letters for an overlay of a width, in its own pixels; on a phone there is room for less.
+ * @param {HTMLCanvasElement} canvas */
+export function lettersFor(canvas) {
+  return (canvas.clientWidth < NARROW ? 11 : 13) * devicePixelRatio;
+}
 
 export class Overlay {
   #layout = new LabelLayout();

@@ -1,6 +1,6 @@
 /** Tells a screen reader what is in view: politely, seldom, and only when it has changed. */
 
-const PAUSE = 6000; // milliseconds: long enough to hear three faces out
+const PAUSE = 8000; // milliseconds: long enough to hear a few faces out, and then some peace
 
 let lastText = "";
 let lastTime = -Infinity;

@@ -3,7 +3,7 @@
 import { cropped } from "../faces/crop.js";
 import { summary, who } from "../faces/labels.js";
 import { Motion } from "../faces/motion.js";
-import { Overlay } from "../faces/overlay.js";
+import { lettersFor, Overlay } from "../faces/overlay.js";
 import { cameras, everyFrame, startCamera, stopCamera, whenCameraEnds } from "../service/camera.js";
 import { Grabber } from "../service/grabber.js";
 import { LiveLink } from "../service/live-link.js";
@@ -24,7 +24,6 @@ import { Meter } from "./meter.js";
 
 const LONGEST_SIDE = 1280; // of the frames that are sent
 const LIST_PAUSE = 500; // milliseconds between changes of the list: it is there to be read
-const LETTERS = 13; // CSS pixels of the smallest label
 
 export class LiveView {
   #parts = partsOf("live");
@@ -152,8 +151,7 @@ export class LiveView {
     // A paused picture stands still, and so do the boxes on it.
     const faces = this.#motion.at(this.#paused ? this.#row.sent : now, calm());
     const scale = overlay.width / this.#row.width;
-    const letters = LETTERS * devicePixelRatio;
-    this.#overlay.draw(faces, { scale, letters, colours: "track", mirrored: mirror.checked, hideNames: hideNames.checked });
+    this.#overlay.draw(faces, { scale, letters: lettersFor(overlay), colours: "track", mirrored: mirror.checked, hideNames: hideNames.checked });
     // What stands on the picture, for whoever wants to follow along: a test, an extension.
     overlay.dispatchEvent(new CustomEvent("drawn", { detail: { faces, width: this.#row.width, height: this.#row.height } }));
   }

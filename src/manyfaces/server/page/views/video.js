@@ -2,7 +2,7 @@
 
 import { emotionColour, EMOTIONS } from "../faces/emotions.js";
 import { momentsOf } from "../faces/moments.js";
-import { Overlay } from "../faces/overlay.js";
+import { lettersFor, Overlay } from "../faces/overlay.js";
 import { Playback } from "../faces/playback.js";
 import { Story } from "../faces/story.js";
 import { asCsv, asJsonLines } from "../faces/table.js";
@@ -21,7 +21,6 @@ import { personName, timeline } from "./timeline.js";
 
 const REDRAW_PAUSE = 700; // milliseconds between new timelines while rows stream in
 const MOST_ROWS = 30;
-const LETTERS = 13; // CSS pixels of the smallest label
 
 export class VideoView {
   #parts = partsOf("video");
@@ -170,7 +169,6 @@ export class VideoView {
     this.#overlay.clear();
     const now = this.#playback.at(video.currentTime);
     if (!now) return;
-    const letters = LETTERS * devicePixelRatio;
-    this.#overlay.draw(now.faces, { scale: overlay.width / now.row.width, letters, colours: "emotion" });
+    this.#overlay.draw(now.faces, { scale: overlay.width / now.row.width, letters: lettersFor(overlay), colours: "emotion" });
   }
 }
