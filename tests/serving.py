@@ -6,7 +6,9 @@ import io
 import json
 import logging
 import socket
+import struct
 import threading
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -65,7 +67,7 @@ def detect(images: Sequence[Pixels]) -> list[Detections]:
 def _faces(number: int) -> Detections:
     boxes = np.array([[32 * place, 0, 32 * place + 32, 32] for place in range(number)], np.float32).reshape(-1, 4)
     template = np.asarray(Brightness.spec.template, np.float32) * 4
-    landmarks = np.array([template + (32 * place, 0) for place in range(number)], np.float32).reshape(-1, 5, 2)
+    landmarks = np.array([np.add(template, (32 * place, 0)) for place in range(number)], np.float32).reshape(-1, 5, 2)
     return Detections(boxes, np.full(number, 0.9, np.float32), landmarks)
 
 
@@ -92,6 +94,17 @@ def encoded(image: Pixels, kind: str = "PNG") -> bytes:
     file = io.BytesIO()
     Image.fromarray(image).save(file, kind)
     return file.getvalue()
+
+
+def bomb() -> bytes:
+    """A valid PNG of 60,000 x 60,000 pixels in 60 bytes of header; its data would never be looked at."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    data = zlib.compress(b"\0" * 1000)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
 def files(*pictures: bytes, field: str = "pictures") -> list[tuple[str, tuple[str, bytes]]]:

@@ -119,7 +119,10 @@ def test_a_socket_needs_a_token_too(guarded: Running) -> None:
 
 def _handshake(server: Running, headers: str, host: str = "localhost") -> bytes:
     """The head of what the server says to a client that wants a WebSocket."""
-    key = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    key = (
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    )
     with server.connect() as connection:
         connection.sendall(f"GET /v1/live HTTP/1.1\r\nHost: {host}\r\n{key}{headers}\r\n".encode())
         said = b""
@@ -131,7 +134,8 @@ def _handshake(server: Running, headers: str, host: str = "localhost") -> bytes:
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        (["root:" + "x" * 20], "line 1"), (["read:short"], "fewer than 16"), (["read"], "line 1"), ([f"read:{READ}:2026-13-45"], "no date"),
+        (["root:" + "x" * 20], "line 1"), (["read:short"], "fewer than 16"), (["read"], "line 1"),
+        ([f"read:{READ}:2026-13-45"], "no date"),
         (["# fine", "", f"read:{READ} and more"], "line 3"),
     ],
 )  # fmt: skip
@@ -197,7 +201,10 @@ def test_a_host_that_is_none(server: Running, host: str) -> None:
 
 @pytest.mark.parametrize(
     "headers",
-    [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "http://localhost:1"}, {"Sec-Fetch-Site": "cross-site"}],
+    [
+        {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "http://localhost:1"},
+        {"Sec-Fetch-Site": "cross-site"},
+    ],
 )  # fmt: skip
 def test_another_sites_page_can_send_nothing(server: Running, headers: dict[str, str]) -> None:
     assert server.ask.post("/v1/analyze", files=files(png(1)), headers=headers).status_code == 403

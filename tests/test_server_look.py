@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-import struct
 import threading
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,7 +23,7 @@ from manyfaces.server.limits import Limits
 from manyfaces.server.service import Service
 from manyfaces.server.uploads import harmless
 from manyfaces.types import Detections, Frame, Pixels
-from serving import HeldDetector, Running, all_of, by_hand, detect, encoded, files, png, running
+from serving import HeldDetector, Running, all_of, bomb, by_hand, detect, encoded, files, png, running
 from threads import DEADLINE
 
 PROBLEM = "application/problem+json"
@@ -91,19 +89,8 @@ def test_a_picture_that_cannot_be_read_has_a_row_that_says_so_and_the_others_are
 
 
 def test_a_small_file_that_promises_a_huge_picture_is_refused_by_its_header(server: Running) -> None:
-    rows = server.ask.post("/v1/analyze", files=files(_bomb())).json()["results"]
+    rows = server.ask.post("/v1/analyze", files=files(bomb())).json()["results"]
     assert "more than the limit of 1 megapixels" in rows[0]["error"]
-
-
-def _bomb() -> bytes:
-    """A valid PNG of 60,000 x 60,000 pixels in 60 bytes of header; its data would never be looked at."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    data = zlib.compress(b"\0" * 1000)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
 def test_annotated_copies_come_only_when_asked_for(server: Running) -> None:
@@ -135,7 +122,7 @@ def test_names_of_files_are_made_harmless(name: str, shown: str) -> None:
         ({"Content-Type": "image/jpeg"}, png(1), 415),
         ({"Content-Type": "multipart/form-data"}, b"--x", 400),
         ({"Content-Type": "multipart/form-data; boundary=x"}, b"no boundary at all", 400),
-        ({"Content-Type": "multipart/form-data; boundary=x"}, b"--x\r\nContent-Disposition: nothing\r\n\r\nx\r\n--x--", 400),
+        ({"Content-Type": "multipart/form-data; boundary=x"}, b"--x\r\nContent-Disposition: no\r\n\r\nx\r\n--x--", 400),
         ({"Content-Type": "multipart/form-data; boundary=x"}, b"--x--\r\n", 422),
         ({"Content-Type": "multipart/form-data; boundary=x"}, b"", 422),
     ],
@@ -161,14 +148,14 @@ def test_too_many_pictures_at_once(server: Running) -> None:
     [
         (f"Content-Length: {10**9}", b""),
         (f"Content-Length: {10**9}", b"\0" * 300_000),
-        ("Transfer-Encoding: chunked", b"80\r\n" + b"\0" * 128 + b"\r\n" + (b"100000\r\n" + b"\0" * 2**20 + b"\r\n") * 3),
+        ("Transfer-Encoding: chunked", (b"100000\r\n" + b"\0" * 2**20 + b"\r\n") * 5),
     ],
 )  # fmt: skip
 def test_a_gigabyte_is_refused_before_it_is_sent(server: Running, header: str, body: bytes) -> None:
     """By what the header says; and where it says nothing, as soon as it is too much. The answer can be read."""
     head = f"POST /v1/videos HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n"
     with server.connect() as connection:
-        connection.sendall(head.encode() + body + (body if "chunked" in header else b""))
+        connection.sendall(head.encode() + body)
         said = all_of(connection)
     assert said.startswith(b"HTTP/1.1 413 ")
     assert said.endswith(b"}")
@@ -184,7 +171,8 @@ def test_a_parameter_that_makes_no_sense(server: Running, query: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/v1/analyze", 405), ("PUT", "/v1/analyze", 405), ("OPTIONS", "/v1/analyze", 405), ("GET", "/v1/nothing", 404),
+        ("GET", "/v1/analyze", 405), ("PUT", "/v1/analyze", 405), ("OPTIONS", "/v1/analyze", 405),
+        ("GET", "/v1/nothing", 404),
         ("GET", "/page/../app.py", 404), ("GET", "/page/..%2f..%2fapp.py", 404), ("GET", "/page/%2e%2e/app.py", 404),
         ("GET", "/v1/../../../etc/passwd", 404), ("TRACE", "/", 405),
     ],

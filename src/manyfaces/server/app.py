@@ -27,6 +27,7 @@ from manyfaces.server.people import Naming, People
 from manyfaces.server.problems import Problem
 from manyfaces.server.routes import routes
 from manyfaces.server.service import Service
+from manyfaces.server.shapes import ProblemDocument
 from manyfaces.server.streams import Streams
 from manyfaces.weights import find
 
@@ -102,7 +103,7 @@ def _add_documents(app: FastAPI) -> None:
             made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             made["components"]["securitySchemes"] = SECURITY
             made["security"] = [{}, {"token": []}]
-            _without_its_own_errors(made)
+            made["components"]["schemas"]["ProblemDocument"] = ProblemDocument.model_json_schema()
             app.openapi_schema = made
         return app.openapi_schema
 
@@ -115,21 +116,6 @@ def _add_documents(app: FastAPI) -> None:
     @app.get("/docs/style.css", include_in_schema=False)
     async def style() -> Response:
         return FileResponse(Path(__file__).parent / "manual.css", media_type="text/css")
-
-
-def _without_its_own_errors(document: dict[str, Any]) -> None:
-    """FastAPI says that a wrong parameter is answered in its own form; here it is a problem like every other."""
-    problem = {"$ref": "#/components/schemas/ProblemDocument"}
-    for path in document["paths"].values():
-        for operation in path.values():
-            for status, answer in operation["responses"].items():
-                is_own = any("HTTPValidationError" in str(content) for content in answer.get("content", {}).values())
-                kinds = answer.get("content", {})
-                if is_own or (problems.MEDIA_TYPE in kinds and int(status) >= 400):
-                    answer["content"] = {problems.MEDIA_TYPE: {"schema": problem}}
-                    answer.setdefault("description", problems.document(int(status), "")["title"])
-    for name in ("HTTPValidationError", "ValidationError"):
-        document["components"]["schemas"].pop(name, None)
 
 
 async def _answer(_request: Request, error: Exception) -> Response:

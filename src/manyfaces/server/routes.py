@@ -37,9 +37,12 @@ StreamName = Annotated[str, Path(description="the stream's name, yours to choose
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The problems that a route may answer with, for the document; those that every route may are added."""
-    problem = {"model": shapes.ProblemDocument, "content": {MEDIA_TYPE: {}}}
+    problem = {MEDIA_TYPE: {"schema": {"$ref": shapes.PROBLEM}}}
     everywhere = (400, 401, 403, 408, 413, 421, 429, 500, 503)
-    return {status: {**problem, "description": document(status, "")["title"]} for status in (*everywhere, *statuses)}
+    return {
+        status: {"description": document(status, "")["title"], "content": problem}
+        for status in (*everywhere, *statuses)
+    }
 
 
 def form(required: dict[str, str], **optional: dict[str, Any]) -> dict[str, Any]:

@@ -244,6 +244,9 @@ class System(Shape):
     gallery: GalleryRow
 
 
+PROBLEM = "#/components/schemas/ProblemDocument"
+
+
 class ProblemDocument(BaseModel):
     """RFC 9457: what went wrong, in one sentence."""
 
