@@ -86,7 +86,8 @@ def _looking(router: APIRouter, service: Service, _streams: Streams) -> None:
         return JSONResponse({"results": rows})
 
     @router.post(
-        "/v1/videos", tags=["look"], response_model=None, responses={**_rows(), **refusals(415, 422)},
+        "/v1/videos", tags=["look"], response_model=None,
+        response_class=Response, responses={**_rows(), **refusals(415, 422)},
         openapi_extra={"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {
             "type": "string", "format": "binary"}}, **form({"video": "one"})["requestBody"]["content"]}}},
     )  # fmt: skip
@@ -275,7 +276,7 @@ def _enrolling(router: APIRouter, service: Service, _streams: Streams) -> None:
 
     @router.post(
         "/v1/people/{name:path}", tags=["people"], response_model=None,
-        responses={200: {"model": shapes.Enrolled}, **refusals(409, 415, 422)},
+        responses={200: {"model": shapes.Enrolled}, **refusals(404, 409, 415, 422)},
         openapi_extra=form(
             {"photos": "many"}, consent={"type": "string", "const": "true", "description": "the person has agreed"},
             consent_text={"type": "string"}, expires={"type": "string", "description": "such as 2027-12-31"},
@@ -318,7 +319,7 @@ def _face(text: str) -> int | None:
 def _streaming(router: APIRouter, service: Service, streams: Streams) -> None:
     @router.post(
         "/v1/streams/{name}/feed", tags=["streams"], response_model=None, status_code=202,
-        openapi_extra=form({"pictures": "many"}), responses={202: {"model": shapes.Fed}, **refusals(409, 415, 422)},
+        openapi_extra=form({"pictures": "many"}), responses={202: {"model": shapes.Fed}, **refusals(404, 409, 415, 422)},
     )  # fmt: skip
     async def feed(
         name: StreamName, request: Request, block: Annotated[bool, Query(description="wait while it is full")] = True
@@ -390,6 +391,7 @@ def _operating(router: APIRouter, service: Service, streams: Streams) -> None:
 
     @router.get(
         "/metrics", tags=["operate"], response_model=None,
+        response_class=Response,
         responses={200: _text("Prometheus' text format"), **refusals()},
     )  # fmt: skip
     async def metrics() -> Response:
