@@ -25,14 +25,17 @@ export function ask(title, content, buttons) {
 }
 
 /**
- * A button that closes the dialog with an answer.
+ * A button that closes the dialog with an answer. The one with a kind is what Enter means, and asks for the fields to be
+ * filled; the others must be no submit buttons, for Enter takes the first of those.
  * @param {string} key of its word
  * @param {string} value
  * @param {string} [kind] "primary" or "danger"
  * @returns {HTMLButtonElement}
  */
 export function answer(key, value, kind) {
-  return make("button", { value, class: kind, formnovalidate: value === "" }, word(key));
+  if (kind) return make("button", { value, class: kind }, word(key));
+  const close = (/** @type {Event} */ event) => /** @type {HTMLElement} */ (event.currentTarget).closest("dialog")?.close(value);
+  return make("button", { type: "button", onclick: close }, word(key));
 }
 
 /**

@@ -25,17 +25,12 @@ export async function correct(crop, shownAs) {
     make("label", { class: "field" }, make("span", {}, word("correct.person")), ...name.nodes),
     make("label", { class: "check consent" }, agreed, make("span", {}, word("people.consent"))),
   ];
-  const chosen = await ask(word("correct.title"), content, [answer("cancel", ""), stranger(), answer("correct.save", "save", "primary")]);
+  // Marking as unknown needs neither a name nor consent: nothing is kept.
+  const buttons = [answer("cancel", ""), answer("correct.unknown", "unknown"), answer("correct.save", "save", "primary")];
+  const chosen = await ask(word("correct.title"), content, buttons);
   URL.revokeObjectURL(picture);
   if (chosen === "unknown") return { name: null };
   return chosen === "save" ? enrolled(name.input.value.trim(), crop) : null;
-}
-
-/** Marking as unknown needs neither a name nor consent: nothing is kept. */
-function stranger() {
-  const button = answer("correct.unknown", "unknown");
-  button.formNoValidate = true;
-  return button;
 }
 
 /** @param {string[]} names */
