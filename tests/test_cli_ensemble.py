@@ -18,8 +18,6 @@ from test_train_ensemble import LARGER, SPEC, network, part
 pytest.importorskip("torch", reason="training needs the extra manyfaces[train]")
 pytest.importorskip("onnxscript", reason="writing ONNX needs the extra manyfaces[train]")
 
-# Other libraries warn about themselves while torch writes ONNX.
-exporting = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
 TINY = {
     "design": {"kind": "residual", "stem": 4, "widths": [8, 8], "depths": [1, 1]},
@@ -98,7 +96,6 @@ def test_an_ensemble_joins_another(run: Run, faces: Path, one: Path, other: Path
     assert load(tmp_path / "three" / "model.onnx").card.name == "emotion-ensemble"
 
 
-@exporting
 def test_a_small_network_learns_from_several(run: Run, faces: Path, one: Path, other: Path, tmp_path: Path) -> None:
     (tmp_path / "tiny.json").write_text(json.dumps(TINY))
     told = ("--data", faces, "--out", "small", "--recipe", "tiny.json")

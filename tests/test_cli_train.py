@@ -15,8 +15,6 @@ from manyfaces.train.data import SIDE
 pytest.importorskip("torch", reason="training needs the extra manyfaces[train]")
 pytest.importorskip("onnxscript", reason="writing ONNX needs the extra manyfaces[train]")
 
-# Other libraries warn about themselves while torch writes ONNX.
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
 TINY = {
     "design": {"kind": "residual", "stem": 4, "widths": [8, 8], "depths": [1, 1]},

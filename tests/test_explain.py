@@ -289,7 +289,6 @@ def _grad_cam(network: Any, crops: Pixels, side: int) -> Floats:
     return np.asarray(found, np.float32).swapaxes(0, 1)
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 @pytest.mark.parametrize("name", ["residual", "mini-xception", "genotype"])
 def test_it_is_what_torch_would_say(name: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript", reason="writing ONNX needs the extra manyfaces[train]")

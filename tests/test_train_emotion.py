@@ -31,7 +31,16 @@ from manyfaces.train.designs import (  # noqa: E402
     design_from_dict,
     design_hash,
 )
-from manyfaces.train.emotion import EmotionLesson, Teacher, Training, emotion_logits, train_emotion, trained_network  # noqa: E402
+from manyfaces.train.emotion import (  # noqa: E402
+    EmotionLesson,
+    Teacher,
+    Training,
+    begin_with,
+    begin_with_model,
+    emotion_logits,
+    train_emotion,
+    trained_network,
+)
 from manyfaces.train.export import export_probabilities, fitted_temperature  # noqa: E402
 from manyfaces.train.nets import EmotionNet, Probabilities, build, shipped_parameters  # noqa: E402
 from manyfaces.train.plan import Plan  # noqa: E402
@@ -43,8 +52,6 @@ TINY = Recipe(design=Residual(stem=4, widths=(8, 8), depths=(1, 2)), plan=Plan(e
 NOTHING = Augmentation(
     0, 0, 0, mirror=False, coarse_chance=0, noise_chance=0, brightness=0, contrast=0, erase_chance=0, erase_side=0
 )
-# Other libraries warn about themselves while torch writes ONNX.
-exporting = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
 
 @pytest.fixture
@@ -70,7 +77,6 @@ def tiny_net() -> EmotionNet:
     return net.eval()
 
 
-@exporting
 def test_training_leaves_a_model_its_card_and_a_log(faces_file: Path, tmp_path: Path) -> None:
     card = train_emotion(read_emotion_data(faces_file), tmp_path / "out", Training(TINY, "a test"))
     assert ModelCard.read(tmp_path / "out" / "model.json") == card
@@ -83,7 +89,6 @@ def test_training_leaves_a_model_its_card_and_a_log(faces_file: Path, tmp_path: 
     assert read_recipe(tmp_path / "out" / "recipe.json") == TINY
 
 
-@exporting
 def test_the_model_runs_where_faces_are_read(faces_file: Path, tmp_path: Path) -> None:
     train_emotion(read_emotion_data(faces_file), tmp_path / "out", Training(TINY, "a test"))
     weights = load(tmp_path / "out" / "model.onnx")
@@ -93,7 +98,6 @@ def test_the_model_runs_where_faces_are_read(faces_file: Path, tmp_path: Path) -
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-4)
 
 
-@exporting
 def test_resumed_for_more_epochs_it_goes_on(faces_file: Path, tmp_path: Path) -> None:
     faces = read_emotion_data(faces_file)
     train_emotion(faces, tmp_path / "out", Training(TINY.with_epochs(1), "a test"))
@@ -101,19 +105,49 @@ def test_resumed_for_more_epochs_it_goes_on(faces_file: Path, tmp_path: Path) ->
     assert (tmp_path / "out" / "log.csv").read_text().count("\n") == 1 + 3
 
 
-@exporting
 def test_a_training_may_begin_with_the_weights_of_another(faces_file: Path, tmp_path: Path) -> None:
     faces, still = read_emotion_data(faces_file), replace(TINY, plan=replace(TINY.plan, rate=0.0, average=0.0))
     train_emotion(faces, tmp_path / "first", Training(TINY, "a test"))
-    train_emotion(faces, tmp_path / "second", Training(still, "a test", start=tmp_path / "first"))
+    train_emotion(
+        faces, tmp_path / "second", Training(still, "a test", start=begin_with(tmp_path / "first", TINY.design))
+    )
     first, second = (trained_network(tmp_path / name)[0].emotions.weight for name in ("first", "second"))
     assert torch.equal(first, second)
-    wider = replace(TINY, design=Residual(stem=4, widths=(8, 12), depths=(1, 1)))
     with pytest.raises(DataError, match="first: holds another network than the recipe asks for"):
-        train_emotion(faces, tmp_path / "third", Training(wider, "a test", start=tmp_path / "first"))
+        begin_with(tmp_path / "first", Residual(stem=4, widths=(8, 12), depths=(1, 1)))
 
 
-@exporting
+@pytest.mark.parametrize(
+    "design", [TINY.design, Residual(stem=4, widths=(8,), depths=(2,), squeeze=True), MiniXception(widths=(8, 16))]
+)
+def test_an_exported_network_can_be_trained_again(faces_file: Path, design: Design, tmp_path: Path) -> None:
+    """It says what the file says, also while it trains: then its norms see the statistics of the batch itself."""
+    torch.manual_seed(0)
+    faces = read_emotion_data(faces_file)
+    network = build(design).eval()
+    for module in network.modules():  # as after some training
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.weight.data.uniform_(0.5, 1.5)
+            module.bias.data.normal_(0, 0.3)
+            module.running_mean.normal_(0, 0.3)
+            module.running_var.uniform_(0.5, 1.5)
+    export_probabilities(network, 1.0, emotion.spec_of(design), tmp_path / "model.onnx")
+    again = begin_with_model((tmp_path / "model.onnx").read_bytes(), design, faces)
+    pictures = emotion.resized(emotion.scaled(torch.from_numpy(faces.split("training").images)), design.side)
+    with torch.no_grad():
+        wanted, found = network(pictures)[0], again(pictures)[0]
+        torch.testing.assert_close(found, wanted, atol=1e-3, rtol=1e-3)
+        for module in again.modules():
+            module.train(isinstance(module, torch.nn.BatchNorm2d))
+        torch.testing.assert_close(again(pictures)[0], wanted, atol=0.05, rtol=0.05)
+
+
+def test_a_model_of_another_recipe_cannot_be_begun_with(faces_file: Path, tiny_net: EmotionNet, tmp_path: Path) -> None:
+    export_probabilities(tiny_net, 1.0, emotion.SPEC, tmp_path / "model.onnx")
+    with pytest.raises(DataError, match=r"the model holds no features\.0\.0\.weight as its recipe has it"):
+        begin_with_model((tmp_path / "model.onnx").read_bytes(), Residual(), read_emotion_data(faces_file))
+
+
 @pytest.mark.parametrize("batch", [1, 8])
 def test_the_exported_file_says_what_torch_says(tiny_net: EmotionNet, tmp_path: Path, batch: int) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
@@ -127,7 +161,6 @@ def test_the_exported_file_says_what_torch_says(tiny_net: EmotionNet, tmp_path: 
     assert digest == hashlib.sha256((tmp_path / "model.onnx").read_bytes()).hexdigest()
 
 
-@exporting
 def test_the_exported_file_tells_nothing_of_the_machine(tiny_net: EmotionNet, tmp_path: Path) -> None:
     export_probabilities(tiny_net, 1.0, emotion.SPEC, tmp_path / "model.onnx")
     content = (tmp_path / "model.onnx").read_bytes()
@@ -213,7 +246,6 @@ SEARCHED = Genotype(
 )
 
 
-@exporting
 @pytest.mark.parametrize("design", [MiniXception(), MiniXception(clipped=True), Residual(squeeze=True), SEARCHED])
 def test_every_design_answers_and_is_exported_as_it_answers(design: Design, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")

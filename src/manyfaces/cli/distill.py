@@ -19,6 +19,7 @@ from manyfaces.cli.train import (
     Resume,
     Seed,
     Start,
+    begun,
     command_line,
     require_training,
     say_trained,
@@ -72,7 +73,9 @@ def emotion(
         f"distill emotion {teacher.name}", recipe_name, epochs=epochs, seed=seed, start=start, clean=clean
     )
     with Course("distilling") as course:
-        card = train_emotion(faces, out, Training(recipe, made_by, teacher, start), resume, course.tell)
+        card = train_emotion(
+            faces, out, Training(recipe, made_by, teacher, begun(start, recipe, faces)), resume, course.tell
+        )
     say_trained(out, card.metrics["public_test_accuracy"])
 
 

@@ -14,7 +14,10 @@ from manyfaces.cli.progress import Steps
 from manyfaces.errors import MissingExtra
 
 if TYPE_CHECKING:
+    from manyfaces.train.data import EmotionData
     from manyfaces.train.fit import Progress
+    from manyfaces.train.nets import EmotionNet
+    from manyfaces.train.recipe import Recipe
 
 app = typer.Typer(no_args_is_help=True, help="Train networks of your own; needs the train extra.")
 
@@ -26,7 +29,7 @@ RecipeName = Annotated[str, typer.Option("--recipe", help="compact, large, tutor
 Epochs = Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's own number.")]
 Seed = Annotated[int | None, typer.Option(help="Instead of the recipe's; another seed, another member of an ensemble.")]
 Start = Annotated[
-    Path | None, typer.Option(help="Begin with the best weights of this training's folder, not with none.")
+    str | None, typer.Option(help="Begin with these weights: default, a model.onnx, or the folder of a training.")
 ]
 Clean = Annotated[bool, typer.Option("--clean", help="Leave out of Training what lies in a test part too.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run in the folder stopped.")]
@@ -56,11 +59,8 @@ def emotion(
 
     recipe = find_recipe(recipe_name).with_epochs(epochs).with_seed(seed)
     faces = read_for_training(data, out, clean)
-    training = Training(
-        recipe,
-        command_line("train emotion", recipe_name, epochs=epochs, seed=seed, start=start, clean=clean),
-        start=start,
-    )
+    made_by = command_line("train emotion", recipe_name, epochs=epochs, seed=seed, start=start, clean=clean)
+    training = Training(recipe, made_by, start=begun(start, recipe, faces))
     with Course("training") as course:
         card = train_emotion(faces, out, training, resume, course.tell)
     say_trained(out, card.metrics["public_test_accuracy"])
@@ -73,6 +73,18 @@ def require_training() -> None:
 
     if not can_journal():
         complain(MISSING)
+
+
+def begun(start: str | None, recipe: Recipe, faces: EmotionData) -> EmotionNet | None:
+    """The network that `--start` names."""
+    from manyfaces.train.emotion import begin_with, begin_with_model
+    from manyfaces.weights import load
+
+    if start is None:
+        return None
+    if start != "default" and not start.endswith(".onnx"):
+        return begin_with(Path(start), recipe.design)
+    return begin_with_model(load("emotion" if start == "default" else start).content, recipe.design, faces)
 
 
 def say_trained(out: Path, accuracy: float) -> None:
@@ -114,4 +126,10 @@ def command_line(command: str, recipe: str, **flags: object) -> str:
 
 
 def _flag(name: str, value: object) -> str:
-    return f"--{name}" if value is True else f"--{name} {value.name if isinstance(value, Path) else value}"
+    return f"--{name}" if value is True else f"--{name} {_without_folders(value)}"
+
+
+def _without_folders(value: object) -> object:
+    """The name of a file is its folder's where every training calls it the same."""
+    path = Path(str(value))
+    return path.parent.name if path.name == "model.onnx" and path.parent.name else path.name

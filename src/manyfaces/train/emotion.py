@@ -27,7 +27,11 @@ from manyfaces.train.nets import Answers, EmotionNet, build, shipped_parameters
 from manyfaces.train.plan import Figures
 from manyfaces.train.plots import plot_course
 from manyfaces.train.recipe import Recipe, write_recipe
+from manyfaces.train.revive import revive
 from manyfaces.types import Floats, Pixels
+
+MEASURED = 1024
+"""Pictures from which a network's norms learn their statistics anew: more changed them by under one percent."""
 
 TEMPLATE = ((15.0, 17.7), (32.0, 17.7), (23.5, 28.3), (16.6, 36.4), (30.4, 36.4))
 """Where FER2013's faces have their five landmarks, so that serving cuts faces like those that were learnt from.
@@ -46,13 +50,13 @@ class Teacher:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What to train and how. `start` is the folder of a training whose best weights to begin with; `made_by` is what to
-    type to have it again, for the card."""
+    """What to train and how. `start` is a network of the recipe's design to begin with; `made_by` is what to type to
+    have it again, for the card."""
 
     recipe: Recipe
     made_by: str
     teacher: Teacher | None = None
-    start: Path | None = None
+    start: EmotionNet | None = None
 
 
 def train_emotion(
@@ -61,7 +65,8 @@ def train_emotion(
     """Train on Training, select on PublicTest; leave the network, its card and recipe, a log and curves in `out`."""
     recipe = training.recipe
     torch.manual_seed(recipe.plan.seed)
-    network = _beginning(training).to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = training.start or build(recipe.design)
+    network.to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
     with Journal(out, report) as journal:
         log = fit(network, EmotionLesson(faces, recipe, training.teacher), recipe.plan, out, resume, journal)
     write_recipe(recipe, out / "recipe.json")
@@ -69,13 +74,18 @@ def train_emotion(
     return ship(out, faces, training.made_by)
 
 
-def _beginning(training: Training) -> EmotionNet:
-    if training.start is None:
-        return build(training.recipe.design)
-    network, design = trained_network(training.start)
-    if design != training.recipe.design:
-        raise DataError(f"{training.start}: holds another network than the recipe asks for; start from one of its kind")
+def begin_with(folder: Path, design: Design) -> EmotionNet:
+    """The best network of another training, to go on from."""
+    network, found = trained_network(folder)
+    if found != design:
+        raise DataError(f"{folder}: holds another network than the recipe asks for; start from one of its kind")
     return network
+
+
+def begin_with_model(content: bytes, design: Design, faces: EmotionData) -> EmotionNet:
+    """The network of an exported file, to go on from; some faces of Training tell what its norms see."""
+    pictures = torch.from_numpy(faces.split("training").images[:MEASURED])
+    return revive(content, design, resized(scaled(pictures), design.side))
 
 
 @dataclass(frozen=True, slots=True)
