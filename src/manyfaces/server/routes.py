@@ -319,7 +319,8 @@ def _face(text: str) -> int | None:
 def _streaming(router: APIRouter, service: Service, streams: Streams) -> None:
     @router.post(
         "/v1/streams/{name}/feed", tags=["streams"], response_model=None, status_code=202,
-        openapi_extra=form({"pictures": "many"}), responses={202: {"model": shapes.Fed}, **refusals(404, 409, 415, 422)},
+        openapi_extra=form({"pictures": "many"}),
+        responses={202: {"model": shapes.Fed}, **refusals(404, 409, 415, 422)},
     )  # fmt: skip
     async def feed(
         name: StreamName, request: Request, block: Annotated[bool, Query(description="wait while it is full")] = True
