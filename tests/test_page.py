@@ -175,7 +175,7 @@ class Visit:
     errors: list[str] = field(default_factory=list)
 
     def open(self, address: str, tab: str = "live") -> Any:
-        self.page.goto(f"{address}#{tab}")
+        self.page.goto(f"{address}#{tab}" if tab else address)
         self.page.wait_for_selector("html[data-ready]")
         return self.page
 
@@ -447,6 +447,7 @@ def test_a_token_is_asked_for_until_it_is_right(files: Files, browse: Browse, tm
         page.wait_for_selector("dialog", state="detached") if given == TOKEN else None
     until(page, "document.querySelectorAll('#live [data-part=list] li').length >= 5")
     assert page.evaluate("Object.values(localStorage)").count(TOKEN) == 0
+    page.close()
     serving.close()
     browse.visits[-1].errors.clear()  # the browser itself notes each answer of 401
 
@@ -480,7 +481,7 @@ def test_the_language_can_be_changed_and_is_kept(server: str, browse: Browse) ->
 
 
 def test_the_keyboard_alone_is_enough(server: str, browse: Browse) -> None:
-    page = browse(server)
+    page = browse(server, tab="")
     page.keyboard.press("Tab")
     assert focused(page) == "Skip to the content"
     for _ in range(3):

@@ -25,10 +25,12 @@ export class Motion {
    */
   see(faces, sent, now) {
     const here = new Set(faces.map((face) => face.track));
-    for (const face of faces) this.#movers.set(face.track, moved(this.#movers.get(face.track), face, sent));
     for (const [track, mover] of this.#movers) {
-      if (!here.has(track) && mover.gone === null) mover.gone = now;
+      if (here.has(track)) continue;
+      if (faces.some((face) => isSamePlace(face.box, mover.box))) this.#movers.delete(track); // it has a new number
+      else mover.gone ??= now;
     }
+    for (const face of faces) this.#movers.set(face.track, moved(this.#movers.get(face.track), face, sent));
   }
 
   forget() {
@@ -66,6 +68,19 @@ function moved(before, face, sent) {
   const time = sent - before.seen;
   const speed = time > 0 ? before.speed.map((old, side) => blended(old, (face.box[side] - before.box[side]) / time)) : before.speed;
   return { face, box: face.box, speed, seen: sent, shown: before.shown, gone: null };
+}
+
+/** Whether two boxes overlap by more than a third of what they cover together.
+ * @param {number[]} one @param {number[]} other */
+function isSamePlace(one, other) {
+  const wide = Math.max(0, Math.min(one[2], other[2]) - Math.max(one[0], other[0]));
+  const high = Math.max(0, Math.min(one[3], other[3]) - Math.max(one[1], other[1]));
+  return 3 * wide * high > area(one) + area(other) - wide * high;
+}
+
+/** @param {number[]} box */
+function area([x1, y1, x2, y2]) {
+  return (x2 - x1) * (y2 - y1);
 }
 
 /** @param {number} old @param {number} fresh */

@@ -42,7 +42,7 @@ export class Overlay {
   }
 
   /**
-   * Draw all faces on what is there.
+   * Draw all faces on what is there. One that fades away is not named any more.
    * @param {(Face & {fade?: number})[]} faces
    * @param {Look} look
    */
@@ -52,16 +52,15 @@ export class Overlay {
       key: face.track >= 0 ? face.track : key,
       face,
       box: placed(face.box, look, width),
-      texts: look.bare ? [] : labelTexts(face, look.hideNames ?? false),
+      texts: look.bare || (face.fade ?? 1) < 1 ? [] : labelTexts(face, look.hideNames ?? false),
     }));
     for (const { face, box } of wanted) this.#box(box, colourOf(face, look), look.letters, face.fade ?? 1);
     const byKey = new Map(wanted.map((each) => [each.key, each]));
     const labels = this.#layout.place(wanted, { width, height, smallest: look.letters }, this.#measure);
     for (const label of labels) {
-      const face = /** @type {{face: Face & {fade?: number}}} */ (byKey.get(label.key)).face;
+      const face = /** @type {{face: Face}} */ (byKey.get(label.key)).face;
       this.#label(label, plateOf(face, look), face, look);
     }
-    this.#context.globalAlpha = 1;
   }
 
   /** @type {import("./layout.js").Measure} */
@@ -90,12 +89,12 @@ export class Overlay {
     context.strokeStyle = colour;
     context.lineWidth = line;
     context.stroke();
+    context.globalAlpha = 1;
   }
 
-  /** @param {import("./layout.js").Label} label @param {string} plate @param {Face & {fade?: number}} face @param {Look} look */
+  /** @param {import("./layout.js").Label} label @param {string} plate @param {Face} face @param {Look} look */
   #label({ text, size, place }, plate, face, look) {
     const context = this.#context;
-    context.globalAlpha = face.fade ?? 1;
     context.fillStyle = plate;
     context.beginPath();
     rounded(context, place, size / 4);

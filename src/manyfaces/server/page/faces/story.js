@@ -75,9 +75,23 @@ function commonest(names) {
 /** @param {PersonStory | undefined} person @param {Track} track @param {string | null} name @param {string} key @returns {PersonStory} */
 function joined(person, track, name, key) {
   if (!person) return { key, name, number: track.track, segments: [...track.segments], sightings: track.sightings, peak: track.peak };
-  const segments = [...person.segments, ...track.segments].sort((one, other) => one.start - other.start);
+  const segments = coalesced([...person.segments, ...track.segments].sort((one, other) => one.start - other.start));
   const peak = (track.peak?.confidence ?? 0) > (person.peak?.confidence ?? 0) ? track.peak : person.peak;
   return { ...person, segments, sightings: person.sightings + track.sightings, peak };
+}
+
+/** One segment for those that touch and show the same: a person's new track goes on where the old one ended.
+ * @param {Segment[]} segments @returns {Segment[]} */
+function coalesced(segments) {
+  /** @type {Segment[]} */
+  const whole = [];
+  for (const segment of segments) {
+    const last = whole.at(-1);
+    const goesOn = last && last.emotion === segment.emotion && segment.start - last.end <= LONGEST_GAP;
+    if (goesOn) whole[whole.length - 1] = { ...last, end: Math.max(last.end, segment.end) };
+    else whole.push(segment);
+  }
+  return whole;
 }
 
 /** @param {Segment[]} segments */

@@ -4,7 +4,7 @@ import { addPhotos, calibrate, listPeople, removePerson, renamePerson } from "..
 import { announce } from "../shell/announce.js";
 import { asked, confirmed } from "../shell/dialogs.js";
 import { make, partsOf, takeFiles } from "../shell/elements.js";
-import { onLanguage, percent, say, word } from "../shell/words.js";
+import { formatted, onLanguage, percent, say, word } from "../shell/words.js";
 import { Booth } from "./booth.js";
 import { showFault } from "./faults.js";
 import { Tray } from "./tray.js";
@@ -64,9 +64,13 @@ export class PeopleView {
       "li",
       {},
       make("span", { class: "grow" }, make("b", {}, name), " ", make("span", { class: "soft" }, described(person))),
-      button("people.more", () => this.#moreOf(name)),
-      button("people.rename", () => this.#rename(name)),
-      button("people.remove", () => this.#remove(name)),
+      make(
+        "span",
+        {},
+        button("people.more", () => this.#moreOf(name)),
+        button("people.rename", () => this.#rename(name)),
+        button("people.remove", () => this.#remove(name)),
+      ),
     );
   }
 
@@ -184,5 +188,5 @@ function described({ photos, consent }) {
 
 /** @param {Record<string, any>} gallery */
 function calibrated({ threshold, false_accept_rate: rate }) {
-  return { threshold: Number(threshold).toFixed(2), rate: percent(rate) };
+  return { threshold: formatted(threshold, { maximumFractionDigits: 2 }), rate: percent(rate) };
 }
