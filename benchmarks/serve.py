@@ -1,8 +1,8 @@
-"""What the server costs: requests of 32 clients against the engine's own speed on the same pictures, live clients' shares,
-and whether memory grows.
+"""What the server costs: requests of 32 clients against the engine's own speed on the same pictures, live clients'
+shares, and whether memory grows.
 
-    python benchmarks/serve.py ../shared/data/crowd/grid-4.mp4                 (twelve minutes; writes results/serve.json)
-    python benchmarks/serve.py ../shared/data/crowd/grid-4.mp4 --seconds 20    (a first look)
+    python benchmarks/serve.py ../shared/data/crowd/grid-4.mp4               (13 minutes; writes results/serve.json)
+    python benchmarks/serve.py ../shared/data/crowd/grid-4.mp4 --seconds 20  (a first look)
 
 The pictures are frames of a clip, of four faces each in grid-4. The server runs in a process of its own, as a user
 starts it; the clients are sockets in this one, so what they spend is the machine's too and is counted against us.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -31,7 +32,6 @@ from websockets.asyncio.client import connect
 from manyfaces.api import analyze
 from manyfaces.bench.figures import slope_per_hour
 from manyfaces.bench.machine import busy, circumstances
-from manyfaces.options import Options
 from manyfaces.sources import open_source
 from manyfaces.types import Frame
 
@@ -40,6 +40,7 @@ CLIENTS, LIVE_CLIENTS = 32, 8
 PICTURES = 64
 SECONDS = 600.0
 EVERY = 5.0
+ROUNDS = 5
 
 
 def main() -> None:
@@ -54,8 +55,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         paths = pictures_of(chosen.clip, Path(folder))
         contents = [path.read_bytes() for path in paths]
-        own = engines_own(paths)
-        print(f"engine: {own:.1f} pictures/s")
+        own, own_cpu = engines_own(paths, ROUNDS if chosen.seconds >= 60 else 1)
+        print(f"engine: {own:.1f} pictures/s, {own_cpu:.1f} ms of processor each", flush=True)
         with served(Path(folder)) as (port, process):
             load = asyncio.run(under_load(port, contents, chosen.seconds, process))
             live = asyncio.run(live_shares(port, contents, max(chosen.seconds / 5, 5.0)))
@@ -64,12 +65,22 @@ def main() -> None:
         "clip": chosen.clip.name,
         "faces_per_picture": round(load.pop("faces"), 2),
         "engine_pictures_per_second": round(own, 2),
+        "engine_cpu_ms": round(own_cpu, 2),
         "ratio": round(load["pictures_per_second"] / own, 3),
         **load,
         "live": live,
     }
     chosen.json.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    for name in ("ratio", "pictures_per_second", "p50_ms", "p99_ms", "refused", "rss_mb_per_hour"):
+    for name in (
+        "ratio",
+        "pictures_per_second",
+        "engine_cpu_ms",
+        "server_cpu_ms",
+        "p50_ms",
+        "p99_ms",
+        "refused",
+        "rss_mb_per_hour",
+    ):
         print(f"{name}: {figures[name]}")
     print(f"live: {live['rows_each']} rows each, {live['dropped']} dropped, p50 {live['p50_ms']} ms")
 
@@ -89,19 +100,16 @@ def pictures_of(clip: Path, folder: Path) -> list[Path]:
     return paths
 
 
-def engines_own(paths: list[Path]) -> float:
-    """Pictures a second from files, after a first round in which networks are loaded and compiled."""
-    rounds = 3
+def engines_own(paths: list[Path], rounds: int) -> tuple[float, float]:
+    """Pictures a second from files, after a first round in which networks are loaded and compiled; and the
+    processor's milliseconds that each took."""
     several = [str(path) for path in paths]
-    begun, count, options = 0.0, 0, Options()
-    for _ in range(rounds + 1):
-        for result in analyze(several, options):
-            if not begun:
-                continue
-            count += not result.error
-        if not begun:
-            begun = time.perf_counter()
-    return count / (time.perf_counter() - begun)
+    results = analyze([name for _ in range(rounds + 1) for name in several])
+    for _ in several:
+        next(results)
+    begun, spent = time.perf_counter(), time.process_time()
+    count = sum(not result.error for result in results)
+    return count / (time.perf_counter() - begun), 1000 * (time.process_time() - spent) / count
 
 
 # --- the server ------------------------------------------------------------------------------------------------------
@@ -124,6 +132,12 @@ def served(folder: Path) -> Iterator[tuple[int, int]]:
             drained.wait(10)
 
 
+def processor_seconds(process: int) -> float:
+    """What all its threads have spent, in the kernel too."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def resident_mb(process: int) -> float:
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
@@ -140,13 +154,13 @@ async def under_load(port: int, contents: list[bytes], seconds: float, process: 
     refused = [0]
     until = [time.perf_counter() + 5]  # a first round in which everything is loaded and compiled, not counted
     await asyncio.gather(*(client(port, requests, number, until, [], [], [0]) for number in range(CLIENTS)))
-    begun = time.perf_counter()
+    begun, before = time.perf_counter(), processor_seconds(process)
     until[0] = begun + seconds
     samples: list[tuple[float, float]] = []
     watching = asyncio.create_task(watch(process, begun, samples))
     await asyncio.gather(*(client(port, requests, number, until, waited, faces, refused) for number in range(CLIENTS)))
     watching.cancel()
-    spent = time.perf_counter() - begun
+    spent, cpu = time.perf_counter() - begun, processor_seconds(process) - before
     times = np.array(waited) * 1000
     settled = [sample for sample in samples if sample[0] >= min(60.0, seconds / 4)]
     return {
@@ -155,6 +169,7 @@ async def under_load(port: int, contents: list[bytes], seconds: float, process: 
         "requests": len(waited),
         "refused": refused[0],
         "pictures_per_second": round(len(waited) / spent, 2),
+        "server_cpu_ms": round(1000 * cpu / len(waited), 2),
         "p50_ms": round(float(np.percentile(times, 50)), 1),
         "p95_ms": round(float(np.percentile(times, 95)), 1),
         "p99_ms": round(float(np.percentile(times, 99)), 1),

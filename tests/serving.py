@@ -176,7 +176,7 @@ def running(
     """In `folder` its gallery is made, people.db, when somebody is enrolled."""
     limits, naming = limits or Limits(drain=DEADLINE), Naming()
     made = stages(naming) if stages else by_hand(detector, naming)
-    service = Service(made, Plan(), People(folder / "people.db", model, naming), limits, ABOUT)
+    service = Service(made, Plan(), People(folder / "people.db", model, naming, every=0.01), limits, ABOUT)
     with _serving(service, limits, tokens or Tokens()) as one:
         yield one
 

@@ -319,7 +319,7 @@ def test_past_the_most_connections_the_next_is_refused_and_those_that_are_there_
         many.close()
         with httpx.Client(base_url=one.address, timeout=DEADLINE) as newcomer:
             while newcomer.get("/v1/health").status_code == 503:
-                newcomer.close  # noqa: B018 - asked until those that left are noticed
+                pass  # those that left have not been noticed yet
             assert newcomer.get("/v1/health").status_code == 200
 
 
@@ -411,3 +411,23 @@ def test_a_server_that_may_not_wait_gives_up_what_it_cannot_finish(tmp_path: Pat
         one.join()
         assert answer.status_code == 503
         assert "stopping" in answer.json()["detail"]
+
+
+def test_what_a_client_has_sent_is_forgotten_with_its_answer(tmp_path: Path) -> None:
+    """While one request is under way, others come and go: their bytes do not add up."""
+    held = HeldDetector()
+    with running(tmp_path, held, Limits(client_mb=0.5, total_mb=0.7)) as one, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(httpx.post, f"{one.address}/v1/analyze", files=files(png(1)), timeout=DEADLINE)
+        assert held.called.wait(DEADLINE)
+        for _ in range(5):
+            assert one.ask.post("/v1/videos", content=b"\0" * 200_000).status_code == 422
+        assert one.ask.post("/v1/videos", content=b"\0" * 600_000).status_code == 429
+        held.may_answer.set()
+        assert first.result().status_code == 200
+
+
+def test_all_clients_together_can_send_only_so_much(tmp_path: Path) -> None:
+    with running(tmp_path, limits=Limits(total_mb=0.5)) as one:
+        refused = one.ask.post("/v1/videos", content=b"\0" * 600_000)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert one.ask.post("/v1/videos", content=b"\0" * 400_000).status_code == 422

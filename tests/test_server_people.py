@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from manyfaces.gallery.store import Consent, GalleryStore
-from manyfaces.server import people as people_of_server
 from manyfaces.server import shapes
 from manyfaces.server.people import Naming, People
 from manyfaces.types import Embeddings, Pixels, Qualities
@@ -36,8 +35,7 @@ FLAT = png(1, colour=(1, 1, 1))
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
-    monkeypatch.setattr(people_of_server, "EVERY", 0.01)
+def server(tmp_path: Path) -> Iterator[Running]:
     with running(tmp_path) as one:
         yield one
 

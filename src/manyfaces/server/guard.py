@@ -55,10 +55,20 @@ def role_for(method: str, path: str) -> str | None:
 
 @dataclass(slots=True)
 class Account:
-    """What one client has under way."""
+    """What one client, or everybody together, has under way."""
 
     requests: int = 0
     bytes: int = 0
+
+    def enter(self, limits: Limits) -> None:
+        """One more request, which leaves in any case."""
+        self.requests += 1
+        if self.requests > limits.requests:
+            raise too_much()
+
+    def leave(self, received: int) -> None:
+        self.requests -= 1
+        self.bytes -= received
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +108,7 @@ class Guard:
         self._metrics = metrics
         self._log = log
         self._accounts: dict[str, Account] = {}
+        self._everybody = Account()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -128,10 +139,18 @@ class Guard:
         token = self._check_token(scope, headers)
         scope.setdefault("state", {})
         scope["state"]["role"] = token.role if token else ("read" if self._rules.tokens else "admin")
-        with _Entry(self._accounts, _client(scope, token), self._rules.limits) as account:
+        client = _client(scope, token)
+        account = self._accounts.setdefault(client, Account())
+        try:
+            account.enter(self._rules.limits)
             if scope["type"] == "http":
                 receive = self._intake(visit, headers, receive, account)
             await self._app(scope, receive, sender)
+        finally:
+            account.leave(visit.received)
+            self._everybody.bytes -= visit.received
+            if not account.requests:
+                self._accounts.pop(client, None)
 
     def _check_origin(self, scope: Scope, headers: Headers) -> None:
         host = headers.get("host", "")
@@ -172,7 +191,7 @@ class Guard:
         visit.has_more = declared not in ("", "0") or "transfer-encoding" in headers
         if declared.isascii() and declared.isdigit() and int(declared) > most:
             raise too_large(most)
-        return _Intake(visit, receive, account, most, limits).next
+        return _Intake(visit, receive, account, self._everybody, most, limits).next
 
     def _write_down(self, visit: _Visit) -> None:
         seconds = time.perf_counter() - visit.begun
@@ -200,40 +219,25 @@ def too_large(most: int) -> Problem:
     return Problem(413, f"the request is larger than {most / 1e6:g} MB, the most this takes; send less at a time")
 
 
+def too_much() -> Problem:
+    return Problem(429, "this client has too much under way already; wait for its answers first", retry_after=1)
+
+
 def _client(scope: Scope, token: Token | None) -> str:
     """Whose account it is: the token's, else the address's."""
     return token.digest.hex() if token else str((scope.get("client") or ("unknown",))[0])
 
 
-@dataclass(slots=True)
-class _Entry:
-    """One more request in a client's account, for as long as the block lasts."""
-
-    accounts: dict[str, Account]
-    client: str
-    limits: Limits
-
-    def __enter__(self) -> Account:
-        account = self.accounts.setdefault(self.client, Account())
-        if account.requests >= self.limits.requests or account.bytes >= self.limits.client_bytes:
-            raise Problem(429, "this client has too much under way already; wait for its answers first", retry_after=1)
-        account.requests += 1
-        return account
-
-    def __exit__(self, *_: object) -> None:
-        account = self.accounts[self.client]
-        account.requests -= 1
-        if not account.requests:
-            del self.accounts[self.client]
-
-
 class _Intake:
     """A body that is measured while it comes: no longer than it may be, no slower than is worth waiting for."""
 
-    def __init__(self, visit: _Visit, receive: Receive, account: Account, most: int, limits: Limits) -> None:
+    def __init__(
+        self, visit: _Visit, receive: Receive, account: Account, everybody: Account, most: int, limits: Limits
+    ) -> None:
         self._visit = visit
         self._receive = receive
         self._account = account
+        self._everybody = everybody
         self._most = most
         self._limits = limits
         self._begun: float | None = None
@@ -255,10 +259,13 @@ class _Intake:
     def _count(self, size: int) -> None:
         self._visit.received += size
         self._account.bytes += size
+        self._everybody.bytes += size
         if self._visit.received > self._most:
             raise too_large(self._most)
         if self._account.bytes > self._limits.client_bytes:
-            raise Problem(429, "this client has too much under way already; wait for its answers first", retry_after=1)
+            raise too_much()
+        if self._everybody.bytes > self._limits.total_bytes:
+            raise Problem(503, "as much is being sent here as the server can hold; try again soon", retry_after=1)
         spent = time.monotonic() - (self._begun or 0.0) - self._limits.silence
         if spent > 0 and self._visit.received < self._limits.pace * spent:
             raise Problem(408, "the request comes too slowly; send it over a faster line, or in smaller parts")

@@ -13,8 +13,9 @@ class Limits:
     decoded. video_seconds: length of an uploaded video. pictures: of one request. waiting: pictures of all requests
     that may be accepted and not yet answered; past it 503. pixels: megapixels of all pictures that are decoded at once.
 
-    requests, client_mb: what one client may have under way. connections: of all clients. live, streams, videos: how
-    many of each at once. stream_idle: seconds after which a stream that nobody feeds or pulls is forgotten.
+    requests, client_mb: what one client may have under way; total_mb: what all may. connections: of all clients. live,
+    streams, videos: how many of each at once. stream_idle: seconds after which a stream that nobody feeds or pulls is
+    forgotten.
 
     headers, silence, pace, reading: a client must send its headers within so many seconds, must never be silent for so
     long while it sends a body, must send at least so many bytes a second on average (after one `silence`), and must
@@ -31,6 +32,7 @@ class Limits:
     pixels: float = 200
     requests: int = 64
     client_mb: float = 2048
+    total_mb: float = 4096
     connections: int = 1000
     live: int = 32
     streams: int = 64
@@ -57,6 +59,10 @@ class Limits:
     @property
     def client_bytes(self) -> int:
         return int(self.client_mb * MEGA)
+
+    @property
+    def total_bytes(self) -> int:
+        return int(self.total_mb * MEGA)
 
     @property
     def picture_pixels(self) -> int:

@@ -6,9 +6,8 @@ nothing but what `problem` says.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -68,8 +67,10 @@ class Photo:
 class People:
     """Reads and changes one gallery file. Its methods block and are called in threads."""
 
-    def __init__(self, path: Path, model: str, naming: Naming) -> None:
-        """`model` is the identity network's, which a gallery must have been made with."""
+    def __init__(self, path: Path, model: str, naming: Naming, every: float = EVERY) -> None:
+        """`model` is the identity network's, which a gallery must have been made with; `every` so many seconds
+        somebody is to call `refresh`."""
+        self.every = every
         self.problem = ""
         self._path = path
         self._model = model
@@ -79,11 +80,6 @@ class People:
         self._people = self._faces = 0
 
     # --- following what others change ---
-
-    async def keep_fresh(self, do: Callable[..., Awaitable[Any]]) -> None:
-        while True:
-            await asyncio.sleep(EVERY)
-            await do(self.refresh)
 
     def refresh(self) -> bool:
         """Take the gallery's present state over where it has changed; whether it had."""

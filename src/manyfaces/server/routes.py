@@ -107,7 +107,7 @@ def _looking(router: APIRouter, service: Service, _streams: Streams) -> None:
         async with form_of(request, limits) as fields:
             pair = [Photo(await one_file(fields, name), limits.picture_pixels) for name in ("first", "second")]
         with service.pictures.accept(2):
-            found = await service.do_seldom(verified, pair[0], pair[1], service.stages)
+            found = await service.do_aside(verified, pair[0], pair[1], service.stages)
         return JSONResponse(asdict(found))
 
     @router.websocket("/v1/live")
@@ -235,7 +235,7 @@ def _enrolling(router: APIRouter, service: Service, _streams: Streams) -> None:
     )
     async def everybody() -> Response:
         """Who is enrolled, and how sure this gallery can be."""
-        return JSONResponse({"people": await service.do(people.everybody), "gallery": people.about()})
+        return JSONResponse({"people": await service.do_aside(people.everybody), "gallery": people.about()})
 
     @router.post(
         "/v1/people/calibrate", tags=["people"], response_model=None,
@@ -243,7 +243,7 @@ def _enrolling(router: APIRouter, service: Service, _streams: Streams) -> None:
     )  # fmt: skip
     async def calibrate(rate: Annotated[shapes.Rate | None, Body()] = None) -> Response:
         """Compute from the gallery's own faces when a face gets a name."""
-        await service.do_seldom(people.calibrate, rate.false_accept_rate if rate else None)
+        await service.do_aside(people.calibrate, rate.false_accept_rate if rate else None)
         return JSONResponse(people.about())
 
     @router.post(
@@ -255,7 +255,7 @@ def _enrolling(router: APIRouter, service: Service, _streams: Streams) -> None:
         async with form_of(request, limits) as fields:
             (photo,) = photos([await one_file(fields, "picture")])
         with service.pictures.accept():
-            return JSONResponse(await service.do_seldom(quality, photo, service.stages))
+            return JSONResponse(await service.do_aside(quality, photo, service.stages))
 
     @router.post(
         "/v1/people/{name:path}/rename", tags=["people"], response_model=None,
@@ -263,8 +263,8 @@ def _enrolling(router: APIRouter, service: Service, _streams: Streams) -> None:
     )  # fmt: skip
     async def rename(name: PersonName, new: Annotated[shapes.Rename, Body()]) -> Response:
         """Give a person another name."""
-        await service.do_seldom(people.rename, name, new.to)
-        return JSONResponse(await service.do(people.one, new.to))
+        await service.do_aside(people.rename, name, new.to)
+        return JSONResponse(await service.do_aside(people.one, new.to))
 
     @router.get(
         "/v1/people/{name:path}", tags=["people"], response_model=None,
@@ -272,7 +272,7 @@ def _enrolling(router: APIRouter, service: Service, _streams: Streams) -> None:
     )  # fmt: skip
     async def person(name: PersonName) -> Response:
         """What is known of one person."""
-        return JSONResponse(await service.do(people.one, name))
+        return JSONResponse(await service.do_aside(people.one, name))
 
     @router.post(
         "/v1/people/{name:path}", tags=["people"], response_model=None,
@@ -292,7 +292,7 @@ def _enrolling(router: APIRouter, service: Service, _streams: Streams) -> None:
             several = photos(await files_of(fields, "photos"))
             face, force = _face(text_of(fields, "face")), truth_of(fields, "force")
         with service.pictures.accept(len(several)):
-            became = await service.do_seldom(people.add, name, several, service.stages, consent, face, force)
+            became = await service.do_aside(people.add, name, several, service.stages, consent, face, force)
         became["refused"] = [{"photo": one["photo"], "reason": sentence(one["reason"])} for one in became["refused"]]
         return JSONResponse(became)
 
@@ -302,7 +302,7 @@ def _enrolling(router: APIRouter, service: Service, _streams: Streams) -> None:
     )  # fmt: skip
     async def remove(name: PersonName) -> Response:
         """Forget a person with every trace."""
-        return JSONResponse({"removed": await service.do_seldom(people.remove, name)})
+        return JSONResponse({"removed": await service.do_aside(people.remove, name)})
 
 
 def _face(text: str) -> int | None:

@@ -50,6 +50,19 @@ class Address:
         return f"{self.scheme}://{host}:{bound.getsockname()[1]}/"
 
 
+def open_files_for(connections: int) -> None:
+    """Each connection is an open file, and so is an upload on its way: ask for as many as the system grants."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 3 * connections + 256
+    granted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and granted > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
+
+
 class Server(uvicorn.Server):
     """Tells by itself how it was asked to stop. uvicorn raises the signal again when all is done, which would make an
     orderly end look like a violent one."""
@@ -103,6 +116,7 @@ def server(application: Guard, address: Address, limits: Limits) -> Server:
 
 def run(application: Guard, address: Address, bound: socket.socket, limits: Limits) -> int:
     """Until a signal comes; which one."""
+    open_files_for(limits.connections)
     running = server(application, address, limits)
     running.run([bound])
     return running.stopped_by

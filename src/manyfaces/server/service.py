@@ -32,8 +32,8 @@ Made = TypeVar("Made")
 SHARE = 8
 """Pictures of one request that stand in line at once: a request of hundreds does not keep the others waiting."""
 
-SELDOM = 2
-"""Comparisons and enrolments at once: they call the networks themselves, outside the engine's batches."""
+ASIDE = 3
+"""Comparisons, enrolments and looks at the gallery at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +76,7 @@ class Service:
         self.videos = Queue(limits.videos, "videos")
         self.live = Queue(limits.live, "live clients")
         self.room = Room(max(plan.ahead, 2 * plan.workers + 2), limits.pixels_at_once)
-        self._seldom = asyncio.Semaphore(SELDOM)
+        self._aside: ThreadPoolExecutor | None = None
         self._desk: Desk | None = None
         self._threads: ThreadPoolExecutor | None = None
         self._watch_queues()
@@ -85,9 +85,10 @@ class Service:
     async def running(self) -> AsyncIterator[None]:
         """Threads and engine live in this block."""
         self._threads = ThreadPoolExecutor(max(os.cpu_count() or 1, 2), "decode")
+        self._aside = ThreadPoolExecutor(ASIDE, "aside")
         self._desk = Desk(self.stages, self.plan, self._engine_failed)
-        await self.do(self.people.refresh)
-        reloading = asyncio.create_task(self.people.keep_fresh(self.do))
+        await self.do_aside(self.people.refresh)
+        reloading = asyncio.create_task(self._follow_the_gallery())
         self.is_ready = True
         try:
             yield
@@ -98,6 +99,7 @@ class Service:
             # In threads, so that the last answers leave while the engine's threads are waited for.
             await asyncio.to_thread(self._desk.close)
             await asyncio.to_thread(self._threads.shutdown)
+            await asyncio.to_thread(self._aside.shutdown)
 
     @property
     def desk(self) -> Desk:
@@ -108,9 +110,9 @@ class Service:
         """Run what takes time in one of the few threads that are there for it."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
-    async def do_seldom(self, work: Callable[..., Made], *arguments: Any) -> Made:
-        async with self._seldom:
-            return await self.do(work, *arguments)
+    async def do_aside(self, work: Callable[..., Made], *arguments: Any) -> Made:
+        """The same beside the pictures: what may wait for another program, as the gallery does, holds up no frame."""
+        return await asyncio.get_running_loop().run_in_executor(self._aside, work, *arguments)
 
     # --- from bytes to a row ---
 
@@ -156,6 +158,14 @@ class Service:
         if moment is None:
             return self.desk.submit(line, frame)
         return self.desk.submit(line, frame, moment.dropped, moment.came)
+
+    async def _follow_the_gallery(self) -> None:
+        while True:
+            await asyncio.sleep(self.people.every)
+            try:
+                await self.do_aside(self.people.refresh)
+            except Exception as error:  # a fault of ours, and no reason never to look again
+                self.log.fault("gallery", error)
 
     def _engine_failed(self, error: BaseException) -> None:
         self.metrics.restarts.inc()
