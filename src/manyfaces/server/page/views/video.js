@@ -31,6 +31,7 @@ export class VideoView {
   #name = "video";
   #address = "";
   #sent = 0;
+  #wanted = 0;
   #busy = false;
 
   constructor() {
@@ -41,7 +42,7 @@ export class VideoView {
     parts.csv.addEventListener("click", () => saveText(asCsv(this.#playback.rows), `${this.#name}.csv`, "text/csv"));
     runPlayer(/** @type {any} */ (parts));
     parts.video.addEventListener("error", () => (parts.unplayable.hidden = !this.#address));
-    parts.video.addEventListener("loadedmetadata", () => this.#fitStage());
+    parts.video.addEventListener("loadedmetadata", () => this.#fitStage(parts.video.videoWidth, parts.video.videoHeight));
     onLanguage(() => this.#tell());
     const draw = () => {
       this.#draw();
@@ -73,7 +74,8 @@ export class VideoView {
   /** @param {File} file */
   #open(file) {
     URL.revokeObjectURL(this.#address);
-    [this.#story, this.#playback, this.#sent, this.#busy] = [new Story(), new Playback(), 0, true];
+    [this.#story, this.#playback] = [new Story(), new Playback()];
+    [this.#sent, this.#wanted, this.#busy] = [0, 0, true];
     this.#name = file.name.replace(/\.[^.]*$/, "");
     this.#address = URL.createObjectURL(file);
     this.#parts.video.src = this.#address;
@@ -83,9 +85,9 @@ export class VideoView {
     this.#tell();
   }
 
-  #fitStage() {
-    const { video } = this.#parts;
-    if (video.videoWidth) video.parentElement.style.aspectRatio = `${video.videoWidth} / ${video.videoHeight}`;
+  /** @param {number} width @param {number} height */
+  #fitStage(width, height) {
+    this.#parts.video.parentElement.style.aspectRatio = `${width} / ${height}`;
   }
 
   /** @param {number} share of the file that is sent */
@@ -100,6 +102,7 @@ export class VideoView {
       showFault(this.#parts.fault, { message: word("video.broken"), detail: row.error });
       return;
     }
+    if (!this.#playback.rows.length) this.#fitStage(row.width, row.height);
     this.#playback.add(row);
     this.#story.see(row);
     this.#tellSoon();
@@ -158,6 +161,7 @@ export class VideoView {
 
   /** @param {number} seconds */
   #jump(seconds) {
+    this.#wanted = seconds;
     this.#parts.video.pause();
     this.#parts.video.currentTime = seconds;
   }
@@ -167,7 +171,8 @@ export class VideoView {
     if (panel.hidden || !this.#address) return;
     fitCanvas(overlay);
     this.#overlay.clear();
-    const now = this.#playback.at(video.currentTime);
+    // A file that cannot be played has its boxes all the same: those of the moment that was jumped to.
+    const now = this.#playback.at(video.error ? this.#wanted : video.currentTime);
     if (!now) return;
     this.#overlay.draw(now.faces, { scale: overlay.width / now.row.width, letters: lettersFor(overlay), colours: "emotion" });
   }
