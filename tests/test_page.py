@@ -493,6 +493,9 @@ def test_the_keyboard_alone_is_enough(server: str, browse: Browse) -> None:
         assert page.locator(f"#{tab}").is_visible()
     page.keyboard.press("End")
     assert page.evaluate("location.hash") == "#system"
+    page.evaluate("document.querySelector('.skip').click()")
+    assert page.locator("#system").is_visible()  # it leads to the content, not to another tab
+    page.focus("#tab-system")
     page.keyboard.press("Home")
     for _ in range(2):
         page.keyboard.press("Tab")

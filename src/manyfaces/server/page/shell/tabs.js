@@ -12,7 +12,7 @@ export function runTabs(list, views) {
 
   const choose = () => {
     const wished = location.hash.slice(1);
-    const next = wished in views ? wished : "live";
+    const next = wished in views ? wished : current || "live"; // the skip link leads to no tab
     if (next === current) return;
     views[current]?.hidden?.();
     current = next;
@@ -24,21 +24,22 @@ export function runTabs(list, views) {
     const next = neighbour(tabs, event.key);
     if (!next) return;
     event.preventDefault();
-    location.replace(next.hash);
+    history.replaceState(null, "", next.hash);
     next.focus();
+    choose();
   });
-  for (const tab of tabs) tab.addEventListener("click", (event) => jumpless(event, tab));
+  // The address is changed by hand: following the link would scroll to the panel and take the focus there.
+  for (const tab of tabs) {
+    tab.addEventListener("click", (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return; // wanted in another tab or window
+      event.preventDefault();
+      history.pushState(null, "", tab.hash);
+      choose();
+    });
+  }
   addEventListener("hashchange", choose);
+  addEventListener("popstate", choose);
   choose();
-}
-
-/** Following the link itself would scroll the panel to the top of the window, under the tabs.
- * @param {MouseEvent} event @param {HTMLAnchorElement} tab */
-function jumpless(event, tab) {
-  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-  event.preventDefault();
-  history.pushState(null, "", tab.hash);
-  dispatchEvent(new Event("hashchange"));
 }
 
 /** @param {HTMLAnchorElement} tab @param {boolean} chosen */
