@@ -411,6 +411,23 @@ def test_a_cut_face_is_taken_as_it_is(run: Run, cut: Path, tmp_path: Path) -> No
     assert "wide.png: 200 x 100 pixels are no cut face for a network that takes 48 x 48" in ran.err
 
 
+@pytest.mark.parametrize(("size", "status"), [((1, 1), 1), ((15, 16), 1), ((16, 16), 0)])
+def test_too_small_a_cut_face_is_refused(run: Run, tmp_path: Path, size: tuple[int, int], status: int) -> None:
+    Image.new("L", size, 90).save(tmp_path / "small.png")
+    ran = run("explain", "default", "small.png", "--cut", "-o", "panel.png")
+    assert ran.status == status
+    wanted = f"small.png: {size[0]} x {size[1]} pixels show no expression; give a cut face of 16 pixels a side or more"
+    assert (wanted in ran.err) == bool(status)
+
+
+def test_more_pixels_than_are_ever_decoded_are_refused(run: Run, tmp_path: Path) -> None:
+    """As `analyze` does: the header alone says how many there are."""
+    Image.new("1", (16_000, 12_501)).save(tmp_path / "vast.png")
+    ran = run("explain", "default", "vast.png")
+    assert ran.status == 3
+    assert "vast.png: the picture has 16000 x 12501 pixels, more than the limit of 200 megapixels" in ran.err
+
+
 def test_pictures_of_one_name_have_panels_of_two(run: Run, cut: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "cut.png").write_bytes(cut.read_bytes())

@@ -30,6 +30,9 @@ ONLY_FOUND = ("emotion", "identity", "every_face", "emotion_rate", "emotion_mode
 
 FOLDER = Path("explained")
 
+LEAST_CUT = 16
+"""Pixels a side: in less than that a network reads an expression as from noise."""
+
 MOST_OBLONG = 0.1
 """By how much the sides of a cut face may differ from those that the network takes."""
 
@@ -208,6 +211,10 @@ def _cut_face(name: str, image: Pixels, spec: InputSpec) -> Pixels:
     import numpy as np
 
     high, wide = image.shape[:2]
+    if min(high, wide) < LEAST_CUT:
+        raise InputError(
+            f"{name}: {wide} x {high} pixels show no expression; give a cut face of {LEAST_CUT} pixels a side or more"
+        )
     if abs(wide / high - spec.width / spec.height) > MOST_OBLONG:
         size = f"{spec.width} x {spec.height}"
         raise InputError(f"{name}: {wide} x {high} pixels are no cut face for a network that takes {size}; drop --cut")

@@ -45,9 +45,12 @@ def batch_count(images: int) -> int:
 
 def _read(crops: Crops, head: Head[Emotions]) -> Floats:
     try:
-        return head(crops).probabilities
+        said = head(crops).probabilities
     except (KeyError, ValueError) as error:
         raise WeightsError(f"this network's output is not what its card says ({error}); export it again") from None
+    if not np.isfinite(said).all():
+        raise WeightsError("this network answers with no numbers; its weights are broken, train or export it again")
+    return said
 
 
 def mirrored(images: Pixels) -> Pixels:
