@@ -83,8 +83,21 @@ def test_the_figures_stand_in_the_table_and_in_the_file(run: Run, faces: Path, t
             assert 0 <= low <= high <= 1
     assert found["ms_per_face"] > 0
     assert "ms_per_face_mirror" not in found
-    assert f"{found['accuracy']:.2%} (" in ran.out
+    assert f"{found['accuracy']:.2%}" in ran.out
     assert f"{found['ms_per_face']:.3f} ms a face on one core" in ran.out
+
+
+def test_every_interval_stands_on_one_line_of_80_columns(
+    run: Run, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    ran = run("evaluate", "emotion", "default", "--data", faces, "--json", "figures.json")
+    found = json.loads((tmp_path / "figures.json").read_text())
+    for name in ("accuracy", "balanced_accuracy", "macro_f1"):
+        for part in (found, found["clean"], found["ferplus"]):
+            low, high = part[f"{name}_interval"]
+            assert f"{low:.1%} to {high:.1%} " in ran.out
+    assert max(map(len, ran.out.splitlines())) <= 80
 
 
 def test_a_mirrored_reading_is_the_mean_of_both_and_says_what_it_costs(run: Run, faces: Path, tmp_path: Path) -> None:
@@ -158,7 +171,7 @@ def test_outputs_that_would_destroy_something_are_refused_before_any_work(
 def test_a_part_that_the_data_does_not_hold_is_one_sentence(run: Run, faces: Path) -> None:
     ran = run("evaluate", "emotion", "default", "--data", faces, "--split", "private")
     assert ran.status == 3
-    assert ran.err == ("manyfaces: split 'private': the data holds no pictures of PrivateTest; give data that does\n")
+    assert ran.err == f"manyfaces: {faces}: holds no pictures of PrivateTest, to test on; give data that does\n"
     ran = run("evaluate", "emotion", "default", "--data", faces, "--split", "last")
     assert "there is no such part; use training, public or private" in ran.err
 
@@ -247,6 +260,20 @@ def test_a_head_that_answers_with_nonsense_is_one_sentence() -> None:
 
     with pytest.raises(WeightsError, match="output is not what its card says"):
         read_expressions(IMAGES, Odd())
+
+
+def test_a_network_that_answers_no_numbers_is_one_sentence(run: Run, faces: Path, tmp_path: Path) -> None:
+    path = write_model(tmp_path / "lost.onnx")
+    model = onnx.load(path)
+    matrix = numpy_helper.to_array(model.graph.initializer[0])
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(matrix * np.float32(np.nan), "matrix"))
+    onnx.save(model, path)
+    card = ModelCard.read(path.with_suffix(".json"))
+    replace(card, sha256=hashlib.sha256(path.read_bytes()).hexdigest()).write(path.with_suffix(".json"))
+    ran = run("evaluate", "emotion", path, "--data", faces)
+    assert (ran.status, ran.out) == (3, "")
+    assert ran.err.startswith("manyfaces: this network answers with no numbers; ")
+    assert ran.err.count("\n") == 1
 
 
 def test_mirroring_twice_changes_nothing() -> None:

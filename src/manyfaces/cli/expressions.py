@@ -115,7 +115,10 @@ def _parts(figures: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def _side_by_side(parts: dict[str, dict[str, Any]]) -> Table:
     from rich.table import Table
 
-    table = Table("figure", *parts, caption="in brackets: where 95 of 100 sets of such pictures would lie")
+    # Under a figure and not beside it, for three parts side by side must fit 80 columns.
+    table = Table("figure", caption="below a figure: where 95 of 100 sets of such pictures would lie")
+    for name in parts:
+        table.add_column(name, justify="right")
     table.add_row("pictures", *(f"{part['count']:,}" for part in parts.values()))
     for name in AVERAGES:
         table.add_row(name.replace("_", " "), *(_with_interval(part, name) for part in parts.values()))
@@ -125,7 +128,7 @@ def _side_by_side(parts: dict[str, dict[str, Any]]) -> Table:
 
 def _with_interval(part: dict[str, Any], name: str) -> str:
     low, high = part[f"{name}_interval"]
-    return f"{part[name]:.2%} ({low:.1%} to {high:.1%})"
+    return f"{part[name]:.2%}\n{low:.1%} to {high:.1%}"
 
 
 def _by_class(classes: dict[str, dict[str, float]]) -> Table:
