@@ -91,7 +91,7 @@ def test_a_split_that_is_not_there_is_named(tmp_path: Path) -> None:
     data = read_emotion_data(as_npz(tmp_path))
     with pytest.raises(DataError, match="split 'last': there is no such part"):
         data.split("last")
-    with pytest.raises(DataError, match="holds no pictures of PrivateTest"):
+    with pytest.raises(DataError, match=r"faces\.npz: holds no pictures of PrivateTest, to test on; give"):
         data[data.usage < 2].split("private")
 
 
@@ -160,18 +160,21 @@ def test_a_missing_npz_array_is_named(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"labels": np.array([3, 0, 7, 4, 1, 3])}, "label 7 of picture 2 must be 0 to 6"),
+        (
+            {"labels": np.array([3, 0, 7, 4, 1, 3])},
+            "label 7 of picture 2 must be 0 to 6; correct it or drop the picture",
+        ),
         ({"labels": np.array([3, 0, -1, 4, 1, 3])}, "label -1 of picture 2 must be 0 to 6"),
         ({"labels": np.array([3, 0, 1.5, 4, 1, 3])}, "label 1.5 of picture 2"),
         ({"usage": np.array([0, 0, 0, 1, 2, 3])}, "usage 3 of picture 5 must be 0 to 2"),
-        ({"labels": LABELS[:5]}, r"labels has shape \(5,\), but the images need \(6,\)"),
+        ({"labels": LABELS[:5]}, r"labels has shape \(5,\), but the images need \(6,\); give one row for each"),
         ({"images": IMAGES[:, :40]}, r"images must be uint8 of \(n, 48, 48\), got uint8 \(6, 40, 48\)"),
         ({"images": IMAGES / 255}, "images must be uint8 .* multiply them by 255"),
         ({"images": np.stack([IMAGES] * 3, -1)}, r"got uint8 \(6, 48, 48, 3\); make them grey"),
         ({"images": IMAGES[0, 0, 0]}, r"images must be uint8 of \(n, 48, 48\), got uint8 \(\)"),
         ({"images": IMAGES[:0], "labels": LABELS[:0], "usage": USAGE[:0]}, "images must be uint8"),
         ({"labels": np.eye(7)[LABELS]}, r"labels are given as a column per class; .* argmax\(axis=1\)"),
-        ({"labels": LABELS * np.nan}, "label nan of picture 0"),
+        ({"labels": LABELS * np.nan}, "label nan of picture 0 must be 0 to 6; correct it or drop"),
         ({"labels": LABELS * 1e300}, "label 3e[+]300 of picture 0"),
         ({"labels": LABELS.astype(str)}, "labels must be numbers"),
         ({"labels": LABELS > 2}, "labels must be numbers, got bool"),
@@ -193,6 +196,12 @@ def test_an_unreadable_npz_is_one_sentence(tmp_path: Path, content: bytes) -> No
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"faces\.npz: cannot be read as \.npz"):
         read_emotion_data(path)
+
+
+def test_rows_of_several_lengths_are_said_to_be_that(tmp_path: Path) -> None:
+    ragged = np.array([[1, 2], [3]], object)
+    with pytest.raises(DataError, match=r"its rows may not be of one length.*; copy or make the file anew"):
+        read_emotion_data(write_npz(tmp_path / "faces.npz", labels=ragged))
 
 
 def test_an_npz_of_pickles_is_never_unpickled(tmp_path: Path) -> None:
@@ -255,7 +264,7 @@ def test_other_unreadable_inputs_are_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(DataError, match="cannot be read as CSV"):
         read_emotion_data(tmp_path / "binary.csv")
-    with pytest.raises(DataError, match="holds no pictures"):
+    with pytest.raises(DataError, match=r"empty\.csv: holds no pictures; check that it is whole, or give other data"):
         read_emotion_data(write_csv(tmp_path / "empty.csv"))
 
 
@@ -361,6 +370,8 @@ def test_the_balance_counts_every_class_also_those_without_pictures() -> None:
 def test_one_class_is_nothing_to_learn_from() -> None:
     with pytest.raises(DataError, match="photos: all pictures to learn from are happy; give pictures of two classes"):
         refuse_one_class(of([1, 2, 3], [3, 3, 0], [0, 0, 1]), Path("photos"))
+    with pytest.raises(DataError, match="photos: holds no pictures of Training, to learn from; give data that does"):
+        refuse_one_class(of([1, 2], [3, 0], [1, 2]), Path("photos"))
     refuse_one_class(of([1, 2, 3], [3, 0, 0], [0, 0, 1]), Path("photos"))
 
 

@@ -31,7 +31,9 @@ def balance(data: EmotionData) -> tuple[ClassCount, ...]:
 
 
 def refuse_one_class(data: EmotionData, where: Path) -> None:
-    """Where all pictures to learn from are of one class, there is nothing to tell apart."""
+    """Where all pictures to learn from are of one class, or there are none, there is nothing to tell apart."""
+    if not (data.usage == 0).any():
+        raise DataError(f"{where}: holds no pictures of {USAGES[0]}, to learn from; give data that does")
     learnt = [row.name for row in balance(data) if row.training]
     if len(learnt) == 1:
         raise DataError(

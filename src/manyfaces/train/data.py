@@ -22,13 +22,17 @@ __all__ = ["EMOTIONS", "SIDE", "SPLITS", "USAGES", "VOTES", "DataError", "Emotio
 
 MOST_VOTES = 1_000_000
 
+PURPOSES = ("to learn from", "to select on", "to test on")
+"""What each part is for."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EmotionData:
     """Faces and what they express: images (n, 48, 48), labels (n,) 0..6, usage (n,) 0..2 for the official split.
 
     votes (n, 10) count FER+'s taggers and are zero where nobody voted. duplicate (n,) marks test pictures whose very
-    pixels are also in Training: a figure over those measures memory.
+    pixels are also in Training: a figure over those measures memory. `where` is what sentences call all this, and
+    `selection` what they call the part that is selected on.
     """
 
     images: Pixels
@@ -36,14 +40,15 @@ class EmotionData:
     usage: Integers
     votes: Floats
     duplicate: npt.NDArray[np.bool_]
+    where: str = "the data"
+    selection: str = USAGES[1]
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, which: Index) -> EmotionData:
-        return EmotionData(
-            self.images[which], self.labels[which], self.usage[which], self.votes[which], self.duplicate[which]
-        )
+        columns = (self.images, self.labels, self.usage, self.votes, self.duplicate)
+        return EmotionData(*(column[which] for column in columns), self.where, self.selection)
 
     def split(self, name: str) -> EmotionData:
         """One part of the official split, by any of its usual names."""
@@ -52,7 +57,9 @@ class EmotionData:
             raise DataError(f"split {name!r}: there is no such part; use training, public or private")
         part = self[self.usage == usage]
         if not len(part):
-            raise DataError(f"split {name!r}: the data holds no pictures of {USAGES[usage]}; give data that does")
+            raise DataError(
+                f"{self.where}: holds no pictures of {USAGES[usage]}, {PURPOSES[usage]}; give data that does"
+            )
         return part
 
 
@@ -86,9 +93,10 @@ def checked(
     """Refuse what no training could make sense of, with the first row that is wrong."""
     if images.dtype != np.uint8 or images.shape[1:] != (SIDE, SIDE) or not len(images):
         shape = f"({', '.join(map(str, images.shape))})"
-        hint = "; multiply them by 255 and round" if images.dtype.kind == "f" else ""
-        hint = "; make them grey" if images.shape[1:] == (SIDE, SIDE, 3) else hint
-        raise DataError(f"{where}: images must be uint8 of (n, {SIDE}, {SIDE}), got {images.dtype} {shape}{hint}")
+        hint = "multiply them by 255 and round" if images.dtype.kind == "f" else "convert them"
+        hint = "make them grey" if images.shape[1:] == (SIDE, SIDE, 3) else hint
+        hint = hint if images.size else "give some"
+        raise DataError(f"{where}: images must be uint8 of (n, {SIDE}, {SIDE}), got {images.dtype} {shape}; {hint}")
     votes = np.zeros((len(images), len(VOTES))) if ferplus_votes is None else ferplus_votes
     for name, array, wanted in (
         ("labels", labels, (len(images),)),
@@ -101,28 +109,34 @@ def checked(
     _refuse_odd_votes(where, votes)
     pixels = np.ascontiguousarray(images, dtype=np.uint8)
     numbers = usage.astype(np.int64)
-    return EmotionData(pixels, labels.astype(np.int64), numbers, votes.astype(np.float32), _seen(pixels, numbers))
+    seen = _seen(pixels, numbers)
+    return EmotionData(pixels, labels.astype(np.int64), numbers, votes.astype(np.float32), seen, where)
 
 
 def _refuse_shape(what: str, array: npt.NDArray[np.generic], shape: tuple[int, ...]) -> None:
     if array.shape == (*shape, len(EMOTIONS)) and len(shape) == 1:
         raise DataError(f"{what} are given as a column per class; give the class of each picture, argmax(axis=1)")
     if array.shape != shape:
-        raise DataError(f"{what} has shape {array.shape}, but the images need {shape}")
+        raise DataError(f"{what} has shape {array.shape}, but the images need {shape}; give one row for each picture")
     if array.dtype.kind not in "iuf":
-        raise DataError(f"{what} must be numbers, got {array.dtype}")
+        raise DataError(f"{what} must be numbers, got {array.dtype}; convert them")
 
 
 def _refuse_outside(what: str, values: npt.NDArray[np.generic], count: int) -> None:
     wrong = np.flatnonzero(~np.isin(values, np.arange(count)))
     if len(wrong):
-        raise DataError(f"{what} {values[wrong[0]]} of picture {wrong[0]} must be 0 to {count - 1}")
+        raise DataError(
+            f"{what} {values[wrong[0]]} of picture {wrong[0]} must be 0 to {count - 1}; correct it or drop the picture"
+        )
 
 
 def _refuse_odd_votes(where: str, votes: npt.NDArray[Any]) -> None:
     wrong = np.flatnonzero(~((votes >= 0) & (votes <= MOST_VOTES)).all(axis=1))
     if len(wrong):
-        raise DataError(f"{where}: the votes of picture {wrong[0]} must be counts of taggers, got {votes[wrong[0]]}")
+        raise DataError(
+            f"{where}: the votes of picture {wrong[0]} must be counts of taggers, got {votes[wrong[0]]}; correct them "
+            "or make them 0"
+        )
 
 
 def _seen(images: Pixels, usage: Integers) -> npt.NDArray[np.bool_]:

@@ -34,7 +34,7 @@ Columns = dict[str, npt.NDArray[Any]]
 
 def _columns(path: Path, rows: list[Row]) -> Columns:
     if not rows:
-        raise DataError(f"{path}: holds no pictures")
+        raise DataError(f"{path}: holds no pictures; check that it is whole, or give other data")
     images, labels, usage = zip(*rows, strict=True)
     return {"images": np.stack(images), "labels": np.array(labels), "usage": np.array(usage)}
 
@@ -46,11 +46,17 @@ def read_npz(path: Path) -> Columns:
     try:
         arrays = dict(_npz_arrays(path))
     except (OSError, MemoryError, KeyError, SyntaxError, TokenError, *BROKEN_ZIP) as error:
-        raise DataError(f"{path}: cannot be read as .npz ({error}); copy or make the file anew") from None
+        raise DataError(f"{path}: cannot be read as .npz ({_why(error)}); copy or make the file anew") from None
     for name in ("images", "labels", "usage"):
         if name not in arrays:
             raise DataError(f"{path}: the array {name!r} is missing; an .npz holds images, labels and usage")
     return arrays
+
+
+def _why(error: Exception) -> str:
+    """numpy speaks of pickles where rows are not of one length, since it keeps such arrays as Python's objects."""
+    is_of_objects = "allow_pickle" in str(error)
+    return "an array holds Python's objects: its rows may not be of one length" if is_of_objects else str(error)
 
 
 BROKEN_ZIP = (ValueError, EOFError, BadZipFile, RuntimeError, NotImplementedError, zlib.error)
@@ -126,7 +132,7 @@ def _csv_pixels(where: str, text: str) -> Pixels:
 def read_split_folder(path: Path) -> Columns:
     splits = [folder for folder in folders_in(path) if folder.name.lower() in SPLITS]
     if not splits:
-        raise DataError(f"{path}: holds no folder train, public or private; pictures lie in split/class/*.png")
+        raise DataError(f"{path}: holds no folder train, public or private; put the pictures into split/class/*.png")
     return _columns(path, list(chain.from_iterable(_split_rows(folder) for folder in splits)))
 
 

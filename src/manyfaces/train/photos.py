@@ -15,7 +15,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -192,12 +192,13 @@ def _as_data(where: Path, taken: list[_Taken], left_out: list[LeftOut]) -> Emoti
         why = f"; the first: {left_out[0].reason}" if left_out else ""
         raise DataError(f"none of {len(left_out)} photos shows a face that can be learnt from{why}")
     held = _held_out(taken)
-    return checked(
+    data = checked(
         str(where),
         np.stack([one.face for one in taken]),
         np.array([one.photo.label for one in taken]),
         np.array([int(one.digest in held) for one in taken]),
     )
+    return replace(data, selection="the held-out photos")
 
 
 def _held_out(taken: list[_Taken]) -> set[str]:
