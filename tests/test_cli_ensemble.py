@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from conftest import Run
 from manyfaces.card import ModelCard
 from manyfaces.train.data import EMOTIONS, SIDE
+from manyfaces.types import Pixels
 from manyfaces.weights import Weights, load
 from test_train_ensemble import LARGER, SPEC, network, part
 
@@ -115,6 +117,28 @@ def test_a_small_network_learns_from_several(run: Run, faces: Path, one: Path, o
 
 
 COMMANDS = ("ensemble", "distill")
+ROLES = {"ensemble": "a member of the ensemble", "distill": "a teacher"}
+
+
+@pytest.fixture
+def photos(tmp_path: Path, astronaut: Pixels, hopper: Pixels) -> Path:
+    """Three photos of each of two classes; one of each is held out."""
+    for name, image in (("happy", astronaut), ("neutral", hopper)):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for cut in range(3):
+            Image.fromarray(image[cut:, cut:]).save(tmp_path / "photos" / name / f"{cut}.png")
+    return tmp_path / "photos"
+
+
+def test_photos_are_read_as_training_reads_them(run: Run, photos: Path, one: Path, other: Path, tmp_path: Path) -> None:
+    ran = run("ensemble", "emotion", one, other, "--data", photos, "--out", "both")
+    assert ran.status == 0, ran.err
+    assert "6 photos, 6 faces (6 photos searched now" in ran.err
+    assert (tmp_path / "both" / "faces.npz").is_file()
+    assert any("weighed on the held-out photos" in note for note in load(tmp_path / "both" / "model.onnx").card.notes)
+    (tmp_path / "tiny.json").write_text(json.dumps(TINY))
+    ran = run("distill", "emotion", one, "--data", photos, "--out", "small", "--recipe", "tiny.json")
+    assert "% of the held-out photos" in ran.err
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -145,7 +169,7 @@ def test_nothing_that_is_needed_is_written_over(
 ) -> None:
     content = one.read_bytes()
     ran = run(command, "emotion", one, other, "--data", faces, "--out", one.parent)
-    assert (ran.status, "model.onnx: this is also an input" in ran.err) == (2, True)
+    assert (ran.status, f"model.onnx: this is {ROLES[command]}, or its card" in ran.err) == (2, True)
     (tmp_path / "file").write_text("mine")
     ran = run(command, "emotion", one, other, "--data", faces, "--out", "file")
     assert (ran.status, "file: this is a file, and a folder is needed" in ran.err) == (3, True)
@@ -170,7 +194,7 @@ def test_data_without_a_part_to_select_on_is_refused(
     np.savez(tmp_path / "learnt.npz", **learnt)
     ran = run(command, "emotion", one, other, "--data", "learnt.npz", "--out", "out")
     assert ran.status == 3
-    assert "holds no pictures of PublicTest" in ran.err
+    assert "learnt.npz: holds no pictures of PublicTest, to select on; give data that does" in ran.err
     assert not (tmp_path / "out" / "model.onnx").exists()
 
 

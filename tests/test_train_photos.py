@@ -224,6 +224,7 @@ def test_what_is_kept_can_be_read_as_faces(photos: Path) -> None:
     np.testing.assert_array_equal(kept.images, found.images)
     assert (kept.labels.tolist(), kept.usage.tolist()) == (found.labels.tolist(), found.usage.tolist())
     assert len(kept.split("public")) == 3
+    assert found.split("public").selection == "the held-out photos"
 
 
 def test_a_place_that_cannot_be_written_is_one_sentence(photos: Path) -> None:
@@ -285,6 +286,16 @@ def test_one_class_of_photos_is_refused(real_photos: Path, tmp_path: Path) -> No
         read_for_training(real_photos, tmp_path / "out", clean=False)
 
 
+def test_nothing_to_learn_from_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from manyfaces.cli.emotion_data import read_for_training
+
+    images = np.arange(2 * SIDE * SIDE).reshape(2, SIDE, SIDE).astype(np.uint8)
+    np.savez(tmp_path / "tests.npz", images=images, labels=[0, 1], usage=[1, 2])
+    with pytest.raises(DataError, match=r"tests\.npz: holds no pictures of Training, to learn from; give data that"):
+        read_for_training(tmp_path / "tests.npz", tmp_path / "out")
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("clean", [False, True])
 def test_copies_are_told_and_left_out_when_asked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], clean: bool
@@ -295,7 +306,7 @@ def test_copies_are_told_and_left_out_when_asked(
     np.savez(tmp_path / "faces.npz", images=images, labels=[0, 1, 2, 3, 4], usage=[0, 0, 0, 1, 1])
     faces = read_for_training(tmp_path / "faces.npz", tmp_path / "out", clean)
     said = capsys.readouterr().err
-    assert "1 pictures of PublicTest are also in Training, 1 of them with another label" in said
+    assert "1 picture of PublicTest is also in Training, 1 of them with another label" in said
     assert (faces.usage.tolist(), "--clean leaves" in said) == (
         ([0, 0, 1, 1], False) if clean else ([0, 0, 0, 1, 1], True)
     )

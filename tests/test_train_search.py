@@ -32,6 +32,7 @@ from manyfaces.train.recipe import Recipe, read_recipe  # noqa: E402
 from manyfaces.train.search import PEERS, Machine, Wanted, middle_of_peers, search  # noqa: E402
 from manyfaces.train.spaces import Space, described, draw_genotype, draw_residual, find_space  # noqa: E402
 from manyfaces.train.study import Record, front, records, sampler, shown  # noqa: E402
+from manyfaces.types import Pixels  # noqa: E402
 
 TINY = Recipe(design=Residual(), plan=Plan(epochs=1, batch=7, rate=0.02))
 STEMS = tuple(range(4, 24))
@@ -400,13 +401,23 @@ def test_a_file_that_is_no_study_is_left_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["nowhere/study.db", "sqlite:////nowhere/at/all.db", "carrier-pigeon://x", "postgresql+none://x", "://"]
+    "address",
+    ["a-file/study.db", "a-folder", "sqlite:///a-file/x.db", "carrier-pigeon://x", "postgresql+none://x", "://"],
 )
 def test_what_cannot_be_reached_is_one_sentence(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "a-file").write_text("mine")
+    (tmp_path / "a-folder").mkdir()
     with pytest.raises(InputError) as error:
         records(address)
     assert "\n" not in str(error.value)
+    assert "disk I/O" not in str(error.value)
+
+
+def test_a_folder_for_the_study_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert records("runs/of-today/search.db") == []
+    assert (tmp_path / "runs" / "of-today" / "search.db").is_file()
 
 
 def test_a_password_is_never_shown() -> None:
@@ -458,6 +469,26 @@ def test_the_command_searches_shows_and_names_the_next_one(run: Run, faces_file:
     assert read_recipe(Path(best["recipe"])).design == design_from_dict(best["design"])
     assert (tmp_path / "front.png").stat().st_size > 1000
     assert figures["trials"] == {"complete": 1}
+    assert "1 trial of the space tiny, 1 epoch each: 1 complete." in ran.out
+    assert "2x64: 32 channels to begin with, then 2 blocks of 64" in ran.out
+
+
+def test_photos_are_searched_with_as_training_reads_them(
+    run: Run, tmp_path: Path, astronaut: Pixels, hopper: Pixels
+) -> None:
+    for name, image in (("happy", astronaut), ("neutral", hopper)):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for cut in range(3):
+            Image.fromarray(image[cut:, cut:]).save(tmp_path / "photos" / name / f"{cut}.png")
+    options = ("--study", "runs/s.db", "--trials", 1, "--space", "tiny", "--json", "f.json")
+    ran = run("search", "emotion", "--data", "photos", *options)
+    assert ran.status == 0, ran.err
+    assert "6 photos, 6 faces (6 photos searched now" in ran.err
+    assert "% of the held-out photos (1 of 1)" in ran.err
+    # What is typed next need not cut them again.
+    assert "/runs/faces.npz " in json.loads((tmp_path / "f.json").read_text())["best"]["command"]
+    quiet = run("search", "emotion", "--data", "runs/faces.npz", *options[:4], "--quiet")
+    assert (quiet.status, quiet.out, quiet.err) == (0, "", "")
 
 
 def test_nothing_trained_is_nothing_done(run: Run, faces_file: Path) -> None:
@@ -477,6 +508,7 @@ def test_nothing_trained_is_nothing_done(run: Run, faces_file: Path) -> None:
         (("--study", "postgresql+none://host/x", "--out", "out"), 3),
         (("--data", "none.npz"), 3),
         (("--study", "faces.npz"), 3),
+        (("--study", "."), 3),
     ],
 )
 def test_what_goes_wrong_has_a_status_and_a_sentence(

@@ -64,10 +64,10 @@ def emotion(
 
     recipe = find_recipe(recipe_name).with_epochs(epochs).with_seed(seed)
     parts = emotion_networks(teachers)
-    prepare_folder(out, [out / name for name in FILES], parts)
+    prepare_folder(out, [out / name for name in FILES], parts, "a teacher")
     faces = read_for_training(data, out, clean)
     heads = heads_of(parts)
-    typer.echo(f"the teacher: {_accuracy(heads, faces.split('public')):.2%} of PublicTest", err=True)
+    typer.echo(f"the teacher: {_accuracy(heads, faces.split('public')):.2%} of {faces.selection}", err=True)
     teacher = _together(heads)
     made_by = command_line(
         f"distill emotion {teacher.name}", recipe_name, epochs=epochs, seed=seed, start=start, clean=clean

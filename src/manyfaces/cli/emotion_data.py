@@ -28,39 +28,58 @@ LEAST_FACE = 20.0
 MAIN = 2.0
 """A photo's face is the one of this many times the area of every other, as where people are enrolled from folders."""
 
+KEPT = "faces.npz"
+"""Where the faces of photos are kept, in the folder of what learns from them."""
+
 MOST_NAMED = 20
 """Photos that are named one by one when they are left out; all are counted."""
 
 
-def read_for_training(data: Path, out: Path, clean: bool = False) -> EmotionData:
+def read_for_training(data: Path, out: Path, clean: bool = False, quiet: bool = False) -> EmotionData:
     """Faces to learn from, of any form, also a folder of photos, whose faces are kept in `out`. Tells on standard error
     how the classes are spread and which pictures lie in several parts; with `clean` those are not learnt from."""
     from manyfaces.train.balance import refuse_one_class
     from manyfaces.train.copies import find_copies, without_copies
-    from manyfaces.train.data import read_emotion_data
-    from manyfaces.train.photos import is_photo_folder
 
-    faces = _faces_of_photos(data, out) if is_photo_folder(data) else read_emotion_data(data)
-    for sentence in _of_copies(find_copies(faces), clean):
+    faces = read_faces(data, out, quiet)
+    refuse_one_class(faces, data)
+    for sentence in () if quiet else _of_copies(find_copies(faces), clean):
         typer.echo(sentence, err=True)
     faces = without_copies(faces) if clean else faces
     refuse_one_class(faces, data)
-    _show_balance(faces)
+    if not quiet:
+        _show_balance(faces)
     return faces
+
+
+def read_faces(data: Path, out: Path, quiet: bool = False) -> EmotionData:
+    """Faces of any form, whatever they are for; those of photos are cut, and kept in `out`."""
+    from manyfaces.train.data import read_emotion_data
+    from manyfaces.train.photos import is_photo_folder
+
+    return _faces_of_photos(data, out, quiet) if is_photo_folder(data) else read_emotion_data(data)
+
+
+def cut_already(data: Path, out: Path) -> Path:
+    """What to name as data from now on: of photos, the file in which their faces are kept."""
+    from manyfaces.train.photos import is_photo_folder
+
+    return out / KEPT if is_photo_folder(data) else data
 
 
 # --- photos ----------------------------------------------------------------------------------------------------------
 
 
-def _faces_of_photos(folder: Path, out: Path) -> EmotionData:
+def _faces_of_photos(folder: Path, out: Path, quiet: bool) -> EmotionData:
     from manyfaces.train.emotion import SPEC
     from manyfaces.train.photos import photos_in, read_photos
 
     photos = photos_in(folder)
-    with Steps("photos", len(photos)) as steps:
-        read = read_photos(photos, face_cutter(SPEC), way_of(SPEC), out / "faces.npz", steps.advance)
+    with Steps("photos", len(photos), quiet) as steps:
+        read = read_photos(photos, face_cutter(SPEC), way_of(SPEC), out / KEPT, steps.advance)
     _tell_left_out(read.left_out)
-    typer.echo(_told(read, len(photos), out / "faces.npz"), err=True)
+    if not quiet:
+        typer.echo(_told(read, len(photos), out / KEPT), err=True)
     return read.data
 
 
@@ -105,16 +124,21 @@ def _tell_left_out(left_out: tuple[LeftOut, ...]) -> None:
     for one in left_out[:MOST_NAMED]:
         complain(one.reason)
     if len(left_out) > MOST_NAMED:
-        complain(f"{len(left_out) - MOST_NAMED} more photos were left out for such reasons")
+        more = len(left_out) - MOST_NAMED
+        complain(f"{more} more {'photo was' if more == 1 else 'photos were'} left out for such reasons")
 
 
 def _told(read: PhotoFaces, photos: int, kept: Path) -> str:
     held = int((read.data.usage == 1).sum())
     return (
-        f"{photos} photos, {len(read.data)} faces ({read.cut} photos searched now, the rest known from {kept}), "
-        f"{len(read.left_out)} left out; without an official split {held} of the faces, about a fifth of every class, "
-        "are held out to select on (PublicTest)"
+        f"{_many(photos, 'photo')}, {_many(len(read.data), 'face')} ({_many(read.cut, 'photo')} searched now, the rest "
+        f"known from {kept}), {len(read.left_out)} left out; without an official split {held} of the faces, about a "
+        f"fifth of every class, {_are(held)} held out to select on (PublicTest)"
     )
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 # --- what there is to know -------------------------------------------------------------------------------------------
@@ -122,14 +146,14 @@ def _told(read: PhotoFaces, photos: int, kept: Path) -> str:
 
 def _of_copies(copies: Copies, clean: bool) -> list[str]:
     said = [
-        f"{pair.pictures:,} pictures of {pair.later} are also in {pair.earlier}, "
+        f"{_many(pair.pictures, 'picture')} of {pair.later} {_are(pair.pictures)} also in {pair.earlier}, "
         f"{pair.disagree:,} of them with another label"
         for pair in copies.shared
     ]
     if copies.repeated:
         said.append(
-            f"{copies.repeated:,} pictures of Training are copies of others there; "
-            f"{copies.contradicting:,} have a copy with another label"
+            f"{_many(copies.repeated, 'picture')} of Training {_are(copies.repeated)} there again; "
+            f"{copies.contradicting:,} {'has' if copies.contradicting == 1 else 'have'} a copy with another label"
         )
     learnt = any(pair.earlier == "Training" for pair in copies.shared)
     if learnt and clean:
@@ -137,6 +161,10 @@ def _of_copies(copies: Copies, clean: bool) -> list[str]:
     elif learnt:
         said.append("a test that was learnt from measures memory; --clean leaves such pictures out of Training")
     return said
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _show_balance(faces: EmotionData) -> None:

@@ -55,17 +55,18 @@ def emotion(
 ) -> None:
     """Ask every network about PublicTest, weigh them, and write them as one model that is used like any other."""
     require_training()
-    from manyfaces.train.data import read_emotion_data
+    from manyfaces.cli.emotion_data import read_faces
     from manyfaces.train.ensemble import blended, join, members
     from manyfaces.train.merge import Blend
 
     parts = emotion_networks(models)
     if len(parts) < 2:
         raise UsageError("an ensemble needs two networks or more; name another")
-    prepare_folder(out, [out / name for name in FILES] + [path for path in (json_file,) if path], parts)
+    written = [out / name for name in FILES] + [path for path in (json_file,) if path]
+    prepare_folder(out, written, parts, "a member of the ensemble")
     if json_file:
         refuse_figures(json_file, MARK, [data])
-    public = read_emotion_data(data).split("public")
+    public = read_faces(data, out).split("public")
     group = members(ask(heads_of(parts), public.images, mirror))
     joined = join(group, public.labels)
     temperature = _temperature(blended(group, joined.weights), public)
@@ -90,15 +91,15 @@ def emotion_networks(models: Sequence[str]) -> list[Weights]:
     return parts
 
 
-def prepare_folder(out: Path, outputs: Sequence[Path], parts: Sequence[Weights]) -> None:
-    """Make the folder; refuse one in which a network that is being read would be written over."""
+def prepare_folder(out: Path, outputs: Sequence[Path], parts: Sequence[Weights], role: str) -> None:
+    """Make the folder; refuse one in which a network that is being read, as `role`, would be written over."""
     from manyfaces.sinks.files import writing
 
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out}: this is a file, and a folder is needed; name another")
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    refuse_clashes(outputs, [beside for part in parts for beside in _with_card(part.path)])
+    refuse_clashes(outputs, [beside for part in parts for beside in _with_card(part.path)], f"{role}, or its card")
 
 
 def _with_card(path: Path) -> tuple[Path, Path]:
@@ -151,7 +152,7 @@ def _whole(out: Path, parts: Sequence[Weights], how: Blend, public: EmotionData)
     whole = load(path)
     said = ask(heads_of([whole]), public.images)[card.identifier]
     metrics = metrics_of(said, public) | {"parameters": float(parameters(content)), "temperature": how.temperature}
-    replace(card, metrics=metrics, notes=(*NOTES, _made_of(parts, how))).write(beside)
+    replace(card, metrics=metrics, notes=(*NOTES, _made_of(parts, how, public.selection))).write(beside)
     choices = {"mirror": how.mirror, "half": how.half, "temperature": how.temperature}
     return {"model": card.identifier, **report(said, public), **_costs(whole, public), **choices}
 
@@ -162,9 +163,9 @@ def _command(parts: Sequence[Weights], how: Blend) -> str:
     return " ".join(["manyfaces ensemble emotion", *(part.card.identifier for part in parts), *flags])
 
 
-def _made_of(parts: Sequence[Weights], how: Blend) -> str:
+def _made_of(parts: Sequence[Weights], how: Blend, selection: str) -> str:
     shares = (f"{part.card.identifier} {weight:.1%}" for part, weight in zip(parts, how.weights, strict=True))
-    return f"The mean of several networks, weighed on PublicTest: {', '.join(shares)}."
+    return f"The mean of several networks, weighed on {selection}: {', '.join(shares)}."
 
 
 def _costs(part: Weights, public: EmotionData) -> dict[str, float]:

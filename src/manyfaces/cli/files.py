@@ -22,9 +22,11 @@ def expanded(inputs: Sequence[str], outcome: Outcome) -> list[str]:
     return names
 
 
-def refuse_clashes(outputs: Sequence[Path], kept: Iterable[str | Path]) -> None:
+def refuse_clashes(
+    outputs: Sequence[Path], kept: Iterable[str | Path], role: str = "also an input or the gallery"
+) -> None:
     """No two outputs in one file, none in a folder that does not exist, and none over what is being read: an output
-    begins with an empty file, and what was there would be lost."""
+    begins with an empty file, and what was there would be lost. `role`: what is being read is for the user."""
     places = [path.resolve() for path in outputs]
     for place, output in zip(places, outputs, strict=True):
         if places.count(place) > 1:
@@ -33,4 +35,4 @@ def refuse_clashes(outputs: Sequence[Path], kept: Iterable[str | Path]) -> None:
             raise OutputError(f"{output}: cannot be written, there is no folder {output.parent}; make it first")
         for other in kept:
             if place == Path(other).resolve() and not place.is_dir():
-                raise UsageError(f"{output}: this is also an input or the gallery; write to another file")
+                raise UsageError(f"{output}: this is {role}; write to another file")

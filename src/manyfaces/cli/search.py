@@ -18,6 +18,7 @@ from manyfaces.cli.evaluate import JsonFile
 from manyfaces.cli.figures import refuse_figures, write_figures
 from manyfaces.cli.outcome import NOTHING_DONE, complain
 from manyfaces.cli.progress import Steps
+from manyfaces.cli.train import Data
 from manyfaces.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def _group() -> None:
 
 @app.command()
 def emotion(
-    data: Annotated[Path, typer.Option(help="fer2013.csv, an .npz, or a folder split/class/*.png.")],
+    data: Data,
     study: Annotated[
         str, typer.Option(metavar="URL_OR_FILE", help="A file, or a database that machines share; goes on where it is.")
     ],
@@ -71,7 +72,7 @@ def emotion(
     address.
     """
     _require_search()
-    from manyfaces.train.data import read_emotion_data
+    from manyfaces.cli.emotion_data import cut_already, read_for_training
     from manyfaces.train.search import Wanted, search
     from manyfaces.train.study import records, shown
 
@@ -79,9 +80,9 @@ def emotion(
     folder = out or _beside(study)
     if json_file:
         refuse_figures(json_file, FIGURES, [data])
-    faces = read_emotion_data(data)
+    faces = read_for_training(data, folder, quiet=quiet)
     try:
-        with _Watch(trials, quiet) as watch:
+        with _Watch(trials, quiet, faces.selection) as watch:
             terms = search(study, faces, folder, wanted, this_machine(), watch)
     except (KeyboardInterrupt, SystemExit):
         _draw(records(study), folder)
@@ -89,14 +90,14 @@ def emotion(
         raise
     found = records(study)
     _draw(found, folder)
-    figures = _figures(found, terms, study, folder, data)
+    figures = _figures(found, terms, study, folder, cut_already(data, folder))
     if json_file:
         write_figures(json_file, figures)
     if not figures["front"]:
         complain(f"{shown(study)}: no trial was trained to its end ({_counted(found)}); see {folder / 'ledger.jsonl'}")
         raise typer.Exit(NOTHING_DONE)
     if not quiet:
-        _show(figures, found, folder)
+        _show(figures, found, folder, faces.selection)
 
 
 def _require_search() -> None:
@@ -167,8 +168,8 @@ def _round(call: Callable[[], object]) -> float:
 class _Watch:
     """A line for every trial and epoch, and a bar for the batches of the trial that is trained."""
 
-    def __init__(self, trials: int, quiet: bool) -> None:
-        self._trials, self._quiet = trials, quiet
+    def __init__(self, trials: int, quiet: bool, selection: str) -> None:
+        self._trials, self._quiet, self._selection = trials, quiet, selection
         self._count = 0
         self._steps: Steps | None = None
 
@@ -197,7 +198,7 @@ class _Watch:
         self._stop()
         self._count += 1
         is_whole = record.state == "complete"
-        what = f"{record.accuracy:.2%} of PublicTest" if is_whole else f"{record.state}, {record.reason}"
+        what = f"{record.accuracy:.2%} of {self._selection}" if is_whole else f"{record.state}, {record.reason}"
         self._say(f"trial {record.number}: {what} ({self._count} of {self._trials})")
 
     def _stop(self) -> None:
@@ -220,7 +221,7 @@ def _draw(found: Sequence[Record], folder: Path) -> None:
 
     if completed(found):
         with writing(folder / "front.png"):
-            plot_front(found, f"{len(found)} designs: {_counted(found)}", folder / "front.png")
+            plot_front(found, f"{_many(len(found), 'design')}: {_counted(found)}", folder / "front.png")
 
 
 def _counted(found: Sequence[Record]) -> str:
@@ -263,7 +264,7 @@ def _command(best: Record, terms: Terms, folder: Path, data: Path) -> str:
     return shlex.join(map(str, [*words, "--epochs", epochs, "--out", place / "whole"]))
 
 
-def _show(figures: dict[str, Any], found: Sequence[Record], folder: Path) -> None:
+def _show(figures: dict[str, Any], found: Sequence[Record], folder: Path, selection: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -271,22 +272,39 @@ def _show(figures: dict[str, Any], found: Sequence[Record], folder: Path) -> Non
     from manyfaces.train.spaces import described
 
     console = Console(width=None if Console().is_terminal else 160)
-    table = Table("trial", "design", title="What none beats in both", title_justify="left")
-    for name in ("PublicTest", "ms a face", "parameters"):
+    designs = [design_from_dict(row["design"]) for row in figures["front"]]
+    words = {"title": "What none beats in both", "caption": _legend(designs)}
+    table = Table("trial", "design", **words, title_justify="left", caption_justify="left")
+    for name in (selection, "ms a face", "parameters"):
         table.add_column(name, justify="right", no_wrap=True)
-    for row in figures["front"]:
+    for row, design in zip(figures["front"], designs, strict=True):
         cells = (f"{row['accuracy']:.2%}", f"{row['milliseconds']:.3f}", f"{row['parameters']:,}")
-        table.add_row(str(row["number"]), described(design_from_dict(row["design"])), *cells)
+        table.add_row(str(row["number"]), described(design), *cells)
     console.print(table)
     for line in _notes(figures, found, folder):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _legend(designs: Sequence[Design]) -> str:
+    """What the designs' codes mean, of the kinds that are there."""
+    meanings = {
+        "genotype": "40/2-24, max: a module of 40 filters that halves the picture, one of 24, then each map's maximum",
+        "residual": "stem 32, 2x64: 32 channels to begin with, then 2 blocks of 64; squeeze: channels are weighed",
+    }
+    kinds = {design.kind for design in designs}
+    return "\n".join(meaning for kind, meaning in meanings.items() if kind in kinds)
 
 
 def _notes(figures: dict[str, Any], found: Sequence[Record], folder: Path) -> list[str]:
     terms, processors = figures["terms"], figures["processors"]
     several = [f"Milliseconds are of {len(processors)} kinds of processor: {', '.join(processors)}."]
     return [
-        f"{len(found)} trials of the space {terms['space']}, {terms['epochs']} epochs each: {_counted(found)}.",
+        f"{_many(len(found), 'trial')} of the space {terms['space']}, {_many(terms['epochs'], 'epoch')} each: "
+        f"{_counted(found)}.",
         *(several if len(processors) > 1 else []),
         f"The picture: {folder / 'front.png'}; every trial: {folder / 'ledger.jsonl'}",
         f"To train the most accurate of them fully: {figures['best']['command']}",

@@ -191,8 +191,12 @@ def shown(address: str) -> str:
 def file_of(address: str) -> Path | None:
     """The file that holds the study, where it is one."""
     url = _url(address)
-    is_file = url.drivername.startswith("sqlite") and url.database and url.database != ":memory:"
-    return Path(str(url.database)) if is_file else None
+    if not (url.drivername.startswith("sqlite") and url.database and url.database != ":memory:"):
+        return None
+    path = Path(url.database)
+    if path.is_dir():
+        raise InputError(f"{address}: this is a folder; name a file in it, such as {Path(address) / 'search.db'}")
+    return path
 
 
 AT_ONCE = ("already exists", "UNIQUE constraint", "uplicate")
@@ -220,13 +224,21 @@ def _storage(url: sqlalchemy.URL, attempts: int = 5) -> optuna.storages.RDBStora
 def _refuse_foreign(path: Path) -> None:
     """Optuna would add its tables to whatever database it is given: to a gallery of people too."""
     if not path.exists():
-        if not path.parent.is_dir():
-            raise InputError(f"{path}: there is no folder {path.parent} to make the study in; make it first")
+        _make_folder(path)
         return
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
         tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if tables and "studies" not in tables:
         raise InputError(f"{path}: is a database of something else; name another file for the study")
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{path}: the folder {path.parent} cannot be made ({error.strerror}); name a place that can be written"
+        ) from None
 
 
 LOST = (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError)
