@@ -273,8 +273,8 @@ def _show(figures: dict[str, Any], found: Sequence[Record], folder: Path, select
 
     console = Console(width=None if Console().is_terminal else 160)
     designs = [design_from_dict(row["design"]) for row in figures["front"]]
-    words = {"title": "What none beats in both", "caption": _legend(designs)}
-    table = Table("trial", "design", **words, title_justify="left", caption_justify="left")
+    table = Table("trial", "design", title="What none beats in both", caption=_legend(designs))
+    table.title_justify = table.caption_justify = "left"
     for name in (selection, "ms a face", "parameters"):
         table.add_column(name, justify="right", no_wrap=True)
     for row, design in zip(figures["front"], designs, strict=True):
