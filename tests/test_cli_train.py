@@ -75,7 +75,7 @@ def test_a_run_goes_on_and_another_begins_where_it_stopped(run: Run, faces: Path
     [
         (("--recipe", "huge"), 2, "recipe 'huge': there is no such recipe; known are compact"),
         (("--resume",), 3, "last.pt: there is no checkpoint to go on from; start without --resume"),
-        (("--start", "nowhere"), 3, "nowhere/best.pt: there is no checkpoint"),
+        (("--start", "nowhere"), 3, "nowhere: holds no training to start from; name the folder that --out named"),
         (("--data", "nothing.npz"), 3, "nothing.npz: there is no such file or folder"),
         (("--out", "faces.npz"), 3, "faces.npz"),
     ],

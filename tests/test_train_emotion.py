@@ -178,7 +178,27 @@ def test_unknown_recipes_and_no_epochs_are_refused() -> None:
 @pytest.mark.parametrize("content", ["", "[1]", "{}", '{"design": {"kind": "cathedral"}}', '{"design": {"kind": 1}}'])
 def test_a_file_that_is_no_recipe_is_one_sentence(tmp_path: Path, content: str) -> None:
     (tmp_path / "recipe.json").write_text(content)
-    with pytest.raises(DataError, match=r"recipe\.json: is no recipe|this is no design"):
+    with pytest.raises(DataError, match=r"recipe\.json: (is no recipe|cannot be read as a recipe|this is no design)"):
+        find_recipe(str(tmp_path / "recipe.json"))
+
+
+@pytest.mark.parametrize(
+    "design",
+    [
+        {"widths": []},
+        {"widths": [0]},
+        {"widths": [8], "depths": [1, 1]},
+        {"widths": "ab"},
+        {"stem": 0},
+        {"side": 7},
+        {"dropout": 2},
+        {"squeeze": "yes"},
+        {"cellar": 3},
+    ],
+)
+def test_a_design_that_makes_no_sense_names_its_field(tmp_path: Path, design: dict[str, object]) -> None:
+    (tmp_path / "recipe.json").write_text(json.dumps({"design": {"kind": "residual"} | design}))
+    with pytest.raises(DataError, match=rf"recipe\.json: .*{next(iter(design))}"):
         find_recipe(str(tmp_path / "recipe.json"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import os
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ torch = pytest.importorskip("torch", reason="training needs the extra manyfaces[
 from torch import Tensor, nn  # noqa: E402  (only where torch is)
 
 from manyfaces.train.data import DataError  # noqa: E402
-from manyfaces.train.fit import Progress, fit, read_checkpoint  # noqa: E402
+from manyfaces.train.files import held, write_whole  # noqa: E402
+from manyfaces.train.fit import Diverged, Progress, fit, read_checkpoint  # noqa: E402
 from manyfaces.train.plan import Plan, epochs_without_gain, is_spent, rate_at  # noqa: E402
 
 PLAN = Plan(epochs=4, batch=8, rate=0.05, warmup=0.5, cooling=0.25, average=0.9, seed=3)
@@ -215,7 +217,7 @@ def test_a_checkpoint_of_other_examples_is_refused(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fit(network(), Line(), PLAN, tmp_path)
     before = (tmp_path / "last.pt").read_bytes()
-    (tmp_path / "last.new").symlink_to("/dev/full")  # every write to it fails as on a full disk
+    (tmp_path / f".last.pt.{os.getpid()}.new").symlink_to("/dev/full")  # every write to it fails as on a full disk
     with pytest.raises(DataError, match=r"last\.pt: cannot be written .*; make room and go on with --resume"):
         fit(network(), Line(), Plan(epochs=6, batch=8), tmp_path, resume=True)
     assert (tmp_path / "last.pt").read_bytes() == before
@@ -251,3 +253,59 @@ def test_adam_learns_too(tmp_path: Path) -> None:
     before = Line().score(network().eval())["accuracy"]
     log = fit(network(), Line(), Plan(epochs=20, batch=8, method="adam", rate=0.01, average=0.9), tmp_path)
     assert log[-1]["accuracy"] > before / 4
+
+
+def test_a_training_that_is_there_is_not_written_over(tmp_path: Path) -> None:
+    fit(network(), Line(), PLAN, tmp_path)
+    before = (tmp_path / "last.pt").read_bytes()
+    with pytest.raises(DataError, match="holds a training already; go on with it by --resume, or name another folder"):
+        fit(network(), Line(), PLAN, tmp_path)
+    assert (tmp_path / "last.pt").read_bytes() == before
+
+
+def test_a_training_that_loses_itself_stops_and_leaves_what_was_good(tmp_path: Path) -> None:
+    with pytest.raises(Diverged, match="the loss is no number any more in epoch 1; lower the recipe's rate"):
+        fit(network(), Line(), Plan(epochs=3, batch=8, rate=1e30), tmp_path)
+    assert all(weight.isfinite().all() for weight in weights_in(tmp_path).values())
+
+
+def test_a_folder_is_for_one_training_at_a_time(tmp_path: Path) -> None:
+    with held(tmp_path), pytest.raises(DataError, match="another training is at work here"), held(tmp_path):
+        pass
+    with held(tmp_path):  # and free again afterwards
+        assert tmp_path.is_dir()
+
+
+def test_what_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("before")
+
+    def fail(path: Path) -> None:
+        path.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(DataError, match=r"notes: cannot be written \(No space left on device\)"):
+        write_whole(tmp_path / "notes", fail)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes"]
+    assert (tmp_path / "notes").read_text() == "before"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"batch": 0},
+        {"batch": 3.5},
+        {"epochs": -1},
+        {"epochs": True},
+        {"rate": float("nan")},
+        {"method": "sgdx"},
+        {"seed": 2**64},
+        {"average": 1.0},
+        {"cooling": -1},
+        {"schedule": "x"},
+        {"momentum": 2},
+    ],
+)
+def test_a_plan_that_makes_no_sense_names_its_field(wrong: dict[str, object]) -> None:
+    (name,) = wrong
+    with pytest.raises(ValueError, match=rf"{name} is .*, but must be (a|one of) "):
+        Plan(**({"epochs": 1} | wrong))  # type: ignore[arg-type]

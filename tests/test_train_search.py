@@ -48,8 +48,9 @@ def draw_one(trial: optuna.trial.BaseTrial) -> Residual:
 
 
 def draw_broken(trial: optuna.trial.BaseTrial) -> Residual:
-    """Every other draw has a stage without a width for it."""
-    return replace(draw_tiny(trial), depths=(1, 1) if trial.number % 2 else (1,))
+    """Every other draw halves its pictures until nothing is left."""
+    deep = Residual(stem=4, widths=(4,) * 5, depths=(1,) * 5, side=16)
+    return deep if trial.number % 2 else draw_tiny(trial)
 
 
 @pytest.fixture(autouse=True)
@@ -255,14 +256,15 @@ def test_slow_designs_are_refused_before_training(searched: Search, tmp_path: Pa
 def test_broken_draws_are_recorded_and_the_search_goes_on(searched: Search) -> None:
     found = searched(4, "broken")
     assert [one.state for one in found] == ["complete", "failed", "complete", "failed"]
-    assert found[1].reason.startswith("broken: ValueError: ")
+    assert found[1].reason.startswith("broken: RuntimeError: ")
+    assert "too small" in found[1].reason
     assert design_from_dict(found[1].design)
 
 
 def test_loss_that_is_no_number_is_recorded(searched: Search, tmp_path: Path) -> None:
     (one,) = searched(space="lost")
     assert one.state == "failed"
-    assert one.reason == "broken: ArithmeticError: the loss is no number after epoch 1"
+    assert one.reason.startswith("broken: Diverged: the loss is no number any more in epoch 1")
     assert not list(tmp_path.glob("trial-*"))
 
 

@@ -46,6 +46,13 @@ class Steps:
             self._last = time.monotonic()
             typer.echo(self._line(), err=True)
 
+    def say(self, sentence: str) -> None:
+        """A line that stays, above the bar where there is one."""
+        if self._bar:
+            self._bar.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+        elif not self._quiet:
+            typer.echo(sentence, err=True)
+
     @property
     def rate(self) -> float:
         return self._count / max(time.monotonic() - self._start, 1e-9)

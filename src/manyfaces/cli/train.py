@@ -11,7 +11,7 @@ import typer
 
 from manyfaces.cli.outcome import complain
 from manyfaces.cli.progress import Steps
-from manyfaces.errors import MissingExtra
+from manyfaces.errors import MissingExtra, OutputError
 
 if TYPE_CHECKING:
     from manyfaces.train.data import EmotionData
@@ -27,7 +27,10 @@ Data = Annotated[
 Out = Annotated[Path, typer.Option(help="The folder for checkpoints, log, curves, model.onnx and model.json.")]
 RecipeName = Annotated[str, typer.Option("--recipe", help="compact, large, tutorial, tutorial-relu, or a recipe.json.")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's own number.")]
-Seed = Annotated[int | None, typer.Option(help="Instead of the recipe's; another seed, another member of an ensemble.")]
+Seed = Annotated[
+    int | None,
+    typer.Option(min=0, max=2**31 - 1, help="Instead of the recipe's; another seed, another member of an ensemble."),
+]
 Start = Annotated[
     str | None, typer.Option(help="Begin with these weights: default, a model.onnx, or the folder of a training.")
 ]
@@ -58,12 +61,23 @@ def emotion(
     from manyfaces.train.recipes import find_recipe
 
     recipe = find_recipe(recipe_name).with_epochs(epochs).with_seed(seed)
+    prepare_folder(out)
     faces = read_for_training(data, out, clean)
     made_by = command_line("train emotion", recipe_name, epochs=epochs, seed=seed, start=start, clean=clean)
     training = Training(recipe, made_by, start=begun(start, recipe, faces))
     with Course("training") as course:
         card = train_emotion(faces, out, training, resume, course.tell)
     say_trained(out, card.metrics["public_test_accuracy"])
+
+
+def prepare_folder(out: Path) -> None:
+    """Before hours are spent: a folder that can be written into."""
+    from manyfaces.sinks.files import writing
+
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out}: this is a file, and a folder is needed; name another")
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
 
 
 def require_training() -> None:
@@ -106,11 +120,21 @@ class Course:
     ) -> None:
         if self._steps:
             self._steps.__exit__(kind, error, traceback)
+        if kind is KeyboardInterrupt:
+            typer.echo("broken off; the same command with --resume goes on after the last whole epoch", err=True)
+
+    def _say(self, sentence: str) -> None:
+        if self._steps:
+            self._steps.say(sentence)
+        else:
+            typer.echo(sentence, err=True)
 
     def tell(self, progress: Progress) -> None:
         if progress.figures:
             figures = ", ".join(f"{name} {value:.4g}" for name, value in progress.figures.items() if name != "epoch")
-            typer.echo(f"epoch {progress.epoch} of {progress.epochs}: {figures}", err=True)
+            self._say(f"epoch {progress.epoch} of {progress.epochs}: {figures}")
+            if progress.epoch == progress.epochs:
+                self._say("writing the model, its card and its curves")
             return
         if self._steps is None:
             # Known only now: how many batches an epoch has, and how many epochs are left.

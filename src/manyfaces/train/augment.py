@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from manyfaces.train.ranges import SHARE, TRUTH, Number, refuse_outside
+
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
@@ -37,6 +39,17 @@ class Augmentation:
     contrast: float = 0.3
     erase_chance: float = 0.5
     erase_side: float = 0.33
+
+    def __post_init__(self) -> None:
+        chances = ("coarse_chance", "noise_chance", "erase_chance", "erase_side", "coarse_side", "shift")
+        strengths = ("zoom", "noise", "brightness", "contrast")
+        refuse_outside(
+            self,
+            rotation=Number(0, 180),
+            mirror=TRUTH,
+            **dict.fromkeys(chances, SHARE),
+            **dict.fromkeys(strengths, Number(0, 10)),
+        )
 
 
 def augment(batch: Tensor, how: Augmentation) -> Tensor:

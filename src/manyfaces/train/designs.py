@@ -14,6 +14,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
 from manyfaces.train.data import DataError
+from manyfaces.train.ranges import TRUTH, Number, OneOf, Several, Whole, refuse_outside
+
+WIDTH, SIDE, DROPOUT = Whole(1, 4096), Whole(16, 256), Number(0, 0.95)
+ACTIVATIONS = ("softmax", "elu", "selu", "softplus", "softsign", "relu", "tanh", "sigmoid", "linear")
+"""What a searched network may bend its maps with; nets.py has the layers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,19 @@ class Residual:
     dropout: float = 0.2
     side: int = 48
 
+    def __post_init__(self) -> None:
+        refuse_outside(
+            self,
+            stem=WIDTH,
+            widths=Several(WIDTH),
+            depths=Several(Whole(1, 64)),
+            squeeze=TRUTH,
+            dropout=DROPOUT,
+            side=SIDE,
+        )
+        if len(self.widths) != len(self.depths):
+            raise ValueError(f"there are {len(self.widths)} widths but {len(self.depths)} depths; each stage has both")
+
 
 @dataclass(frozen=True, slots=True)
 class MiniXception:
@@ -49,6 +67,10 @@ class MiniXception:
     clipped: bool = False
     side: int = 64
 
+    def __post_init__(self) -> None:
+        widths = Several(WIDTH)
+        refuse_outside(self, stem=WIDTH, widths=widths, hidden=widths, dropout=DROPOUT, clipped=TRUTH, side=SIDE)
+
 
 @dataclass(frozen=True, slots=True)
 class Module:
@@ -63,6 +85,18 @@ class Module:
     activation: str
     dropout: float
 
+    def __post_init__(self) -> None:
+        truths = dict.fromkeys(("bias", "norm_before", "norm_after"), TRUTH)
+        refuse_outside(
+            self,
+            filters=WIDTH,
+            kernel=Whole(1, 15),
+            stride=Whole(1, 4),
+            activation=OneOf(ACTIVATIONS),
+            dropout=DROPOUT,
+            **truths,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Genotype:
@@ -73,6 +107,9 @@ class Genotype:
     modules: tuple[Module, ...]
     pooling: str
     side: int = 48
+
+    def __post_init__(self) -> None:
+        refuse_outside(self, stem=WIDTH, pooling=OneOf(("mean", "max")), side=SIDE)
 
 
 Design: TypeAlias = Residual | MiniXception | Genotype
@@ -85,12 +122,12 @@ def design_as_dict(design: Design) -> dict[str, Any]:
 
 
 def design_from_dict(fields: Mapping[str, Any]) -> Design:
-    values = {name: _frozen(value) for name, value in fields.items() if name != "kind"}
-    if "modules" in values:
-        values["modules"] = tuple(Module(**module) for module in values["modules"])
     try:
+        values = {name: _frozen(value) for name, value in fields.items() if name != "kind"}
+        if "modules" in values:
+            values["modules"] = tuple(Module(**module) for module in values["modules"])
         return DESIGNS[fields["kind"]](**values)
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"this is no design of a network ({error}); take it from a recipe.json") from None
 
 

@@ -21,12 +21,13 @@ from manyfaces.train.augment import augment, mix
 from manyfaces.train.data import EMOTIONS, DataError, EmotionData
 from manyfaces.train.designs import Design, design_as_dict, design_from_dict
 from manyfaces.train.export import export_probabilities, fitted_temperature
+from manyfaces.train.files import held, write_whole
 from manyfaces.train.fit import Report, fit, read_checkpoint, silent
 from manyfaces.train.journal import Journal
 from manyfaces.train.nets import Answers, EmotionNet, build, shipped_parameters
 from manyfaces.train.plan import Figures
 from manyfaces.train.plots import plot_course
-from manyfaces.train.recipe import Recipe, write_recipe
+from manyfaces.train.recipe import Recipe, recipe_as_dict, write_recipe
 from manyfaces.train.revive import revive
 from manyfaces.types import Floats, Pixels
 
@@ -67,15 +68,20 @@ def train_emotion(
     torch.manual_seed(recipe.plan.seed)
     network = training.start or build(recipe.design)
     network.to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
-    with Journal(out, report) as journal:
-        log = fit(network, EmotionLesson(faces, recipe, training.teacher), recipe.plan, out, resume, journal)
-    write_recipe(recipe, out / "recipe.json")
-    plot_course(log, out / "curves.png")
-    return ship(out, faces, training.made_by)
+    lesson = EmotionLesson(faces, recipe, training.teacher)
+    with held(out), Journal(out, report) as journal:
+        if not (out / "last.pt").exists():  # also who breaks off before the end has the recipe
+            write_recipe(recipe, out / "recipe.json")
+        log = fit(network, lesson, recipe.plan, out, resume, journal)
+        write_recipe(recipe, out / "recipe.json")
+        plot_course(log, out / "curves.png")
+        return ship(out, faces, training.made_by)
 
 
 def begin_with(folder: Path, design: Design) -> EmotionNet:
     """The best network of another training, to go on from."""
+    if not (folder / "best.pt").is_file():
+        raise DataError(f"{folder}: holds no training to start from; name the folder that --out named")
     network, found = trained_network(folder)
     if found != design:
         raise DataError(f"{folder}: holds another network than the recipe asks for; start from one of its kind")
@@ -117,6 +123,8 @@ class EmotionLesson:
             "network": network,
             "data": self._data_hash,
             "teacher": self._teacher.name if self._teacher else "",
+            # All of it but how long: a run may be made longer.
+            "recipe": json.dumps(recipe_as_dict(self._recipe.with_epochs(1))),
         }
 
     def __len__(self) -> int:
@@ -225,9 +233,12 @@ def spec_of(design: Design) -> InputSpec:
 def trained_network(out: Path) -> tuple[EmotionNet, Design]:
     """The best network of a training, ready to answer, and its design; a training may still be running there."""
     state = read_checkpoint(out / "best.pt")
-    design = design_from_dict(json.loads(state["about"]["network"]))
-    network = build(design).eval()
-    network.load_state_dict(state["weights"])
+    try:
+        design = design_from_dict(json.loads(state["about"]["network"]))
+        network = build(design).eval()
+        network.load_state_dict(state["weights"])
+    except (KeyError, TypeError, ValueError, RuntimeError):
+        raise DataError(f"{out / 'best.pt'}: is no checkpoint of an emotion network; name another training") from None
     return network, design
 
 
@@ -254,7 +265,7 @@ def ship(out: Path, data: EmotionData, made_by: str) -> ModelCard:
         metrics=metrics,
         notes=NOTES,
     )
-    card.write(out / "model.json")
+    write_whole(out / "model.json", card.write)
     return card
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from manyfaces.card import InputSpec
 from manyfaces.errors import MissingExtra
+from manyfaces.train.files import write_whole
 from manyfaces.train.nets import Probabilities
 from manyfaces.types import Floats, Integers
 
@@ -37,8 +38,9 @@ def export_probabilities(network: nn.Module, temperature: float, spec: InputSpec
     """Write the network with a free batch size and return the file's SHA-256."""
     exported = Probabilities(network, temperature).eval()
     example = torch.zeros(2, spec.depth, spec.height, spec.width)
-    path.write_bytes(_onnx_bytes(exported, example))
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    content = _onnx_bytes(exported, example)
+    write_whole(path, lambda fresh: fresh.write_bytes(content))
+    return hashlib.sha256(content).hexdigest()
 
 
 def _onnx_bytes(network: nn.Module, example: Tensor) -> bytes:

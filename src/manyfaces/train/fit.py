@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import copy
 import csv
+import io
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -20,9 +22,14 @@ import torch
 from torch import Tensor, nn
 
 from manyfaces.train.data import DataError
+from manyfaces.train.files import write_whole
 from manyfaces.train.plan import Figures, Plan, is_spent, rate_at
 
 Batch = TypeVar("Batch")
+
+
+class Diverged(DataError, ArithmeticError):
+    """The loss is no number any more, and no later step finds back."""
 
 
 class Lesson(Protocol[Batch]):
@@ -87,6 +94,7 @@ def fit(
     if resume:
         _load(run, out / "last.pt")
     else:
+        _refuse_trained(out)
         _save(run, out, is_best=True)
     while len(run.log) < plan.epochs and not is_spent(plan, run.log):
         epoch = len(run.log)
@@ -104,7 +112,7 @@ def fit(
 def _epoch(run: _Run, lesson: Lesson[Batch], plan: Plan, epoch: int, report: Report) -> Figures:
     started, preparing = time.perf_counter(), 0.0
     batches = _batches(len(lesson), plan.batch)
-    losses = []
+    losses, seen = [], 0
     run.network.train()
     for number, which in enumerate(_shuffled(len(lesson), plan.batch)):
         done = epoch + number / batches
@@ -112,18 +120,21 @@ def _epoch(run: _Run, lesson: Lesson[Batch], plan: Plan, epoch: int, report: Rep
         batch = lesson.batch(which, done / plan.epochs)
         preparing += time.perf_counter() - asked
         losses.append(_step(run, lesson.loss(run.network, batch), rate_at(done, plan, run.log)))
+        seen += len(which)
         # Early weights are far from where they are going: the average starts short and grows to its full length.
         steps = epoch * batches + number + 1
         _blend(run.average, run.network, min(plan.average, steps / (steps + 10)))
         report(Progress(epoch, plan.epochs, number + 1, batches))
     loss = float(torch.stack(losses).mean())
+    if not math.isfinite(loss):
+        raise Diverged(f"the loss is no number any more in epoch {epoch + 1}; lower the recipe's rate and start anew")
     seconds = time.perf_counter() - started
     figures = {
         "epoch": epoch + 1.0,
-        "rate": rate_at(epoch + 1, plan, run.log),
+        "rate": rate_at(epoch + 0.5, plan, run.log),
         "loss": loss,
         "seconds": seconds,
-        "pictures_per_second": batches * plan.batch / seconds,
+        "pictures_per_second": seen / seconds,
         "preparing_share": preparing / seconds,
     }
     return figures | lesson.score(run.average)
@@ -177,7 +188,8 @@ def _blend(average: nn.Module, network: nn.Module, keep: float) -> None:
 def _save(run: _Run, out: Path, is_best: bool) -> None:
     about = dict(run.about)
     if is_best:
-        _write({"about": about, "weights": run.average.state_dict()}, out / "best.pt")
+        best = {"about": about, "weights": run.average.state_dict()}
+        write_whole(out / "best.pt", partial(torch.save, best))
     state = {
         "about": about,
         "network": run.network.state_dict(),
@@ -185,18 +197,13 @@ def _save(run: _Run, out: Path, is_best: bool) -> None:
         "optimiser": run.optimiser.state_dict(),
         "log": run.log,
     }
-    _write(state, out / "last.pt")
+    write_whole(out / "last.pt", partial(torch.save, state))
 
 
-def _write(state: Mapping[str, Any], path: Path) -> None:
-    """Replace in one step, so that an interrupted write, or a full disk, leaves the checkpoint before whole."""
-    fresh = path.with_suffix(".new")
-    try:
-        torch.save(state, fresh)
-        fresh.replace(path)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError of its own
-        fresh.unlink(missing_ok=True)
-        raise DataError(f"{path}: cannot be written ({error}); make room and go on with --resume") from None
+def _refuse_trained(out: Path) -> None:
+    """What may have taken a night is not written over because somebody forgot a word."""
+    if (out / "last.pt").exists():
+        raise DataError(f"{out}: holds a training already; go on with it by --resume, or name another folder")
 
 
 def _load(run: _Run, path: Path) -> None:
@@ -231,7 +238,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _write_log(log: list[Figures], path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(log[0]))
-        writer.writeheader()
-        writer.writerows(log)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=list(log[0]))
+    writer.writeheader()
+    writer.writerows(log)
+    write_whole(path, lambda fresh: fresh.write_bytes(text.getvalue().encode()))

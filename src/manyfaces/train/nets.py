@@ -175,7 +175,7 @@ def _separable(inputs: int, outputs: int) -> nn.Sequential:
 
 # --- genotypes: what the search draws --------------------------------------------------------------------------------
 
-ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
+LAYERS: Mapping[str, Callable[[], nn.Module]] = {
     "softmax": lambda: nn.Softmax(dim=1),
     "elu": nn.ELU,
     "selu": nn.SELU,
@@ -202,6 +202,6 @@ def _module(inputs: int, module: Module) -> nn.Sequential:
     layers: list[nn.Module] = [nn.BatchNorm2d(inputs)] if module.norm_before else []
     layers.append(nn.Conv2d(inputs, module.filters, module.kernel, module.stride, module.kernel // 2, bias=module.bias))
     layers += [nn.BatchNorm2d(module.filters)] if module.norm_after else []
-    layers.append(ACTIVATIONS[module.activation]())
+    layers.append(LAYERS[module.activation]())
     layers += [nn.Dropout(module.dropout)] if module.dropout else []
     return nn.Sequential(*layers)

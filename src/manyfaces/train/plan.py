@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from manyfaces.train.ranges import SHARE, Number, OneOf, Whole, refuse_outside
+
 Figures = dict[str, float]
 
 
@@ -32,6 +34,24 @@ class Plan:
     weight_decay: float = 5e-4
     average: float = 0.998
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        refuse_outside(
+            self,
+            epochs=Whole(1, 1_000_000),
+            batch=Whole(1, 1_000_000),
+            method=OneOf(("momentum", "adam")),
+            schedule=OneOf(("cooling", "plateau")),
+            rate=Number(0, 1e30),
+            warmup=Number(0, 1e6),
+            cooling=SHARE,
+            plateau=Whole(1, 1_000_000),
+            patience=Whole(0, 1_000_000),
+            momentum=Number(0, 0.9999),
+            weight_decay=Number(0, 10),
+            average=Number(0, 0.99999),
+            seed=Whole(0, 2**31 - 1),
+        )
 
 
 def rate_at(epochs: float, plan: Plan, log: Sequence[Mapping[str, float]] = ()) -> float:

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from manyfaces.errors import MissingExtra
+from manyfaces.train.files import write_whole
 
 try:
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 except ModuleNotFoundError:
     raise MissingExtra("drawing curves", "train") from None
 
@@ -22,7 +24,7 @@ def plot_course(log: Sequence[Mapping[str, float]], path: Path) -> None:
     accuracies = losses.twinx()
     epochs = [row["epoch"] for row in log]
     best = max(log, key=lambda row: row["accuracy"])
-    losses.plot(epochs, [row["loss"] for row in log], color=LOSS)
+    losses.plot(epochs, [row["loss"] for row in log], color=LOSS, marker="." if len(log) == 1 else "")
     accuracies.plot(epochs, [100 * row["accuracy"] for row in log], color=ACCURACY)
     accuracies.plot(best["epoch"], 100 * best["accuracy"], "o", color=ACCURACY)
     accuracies.annotate(
@@ -34,6 +36,7 @@ def plot_course(log: Sequence[Mapping[str, float]], path: Path) -> None:
         color=ACCURACY,
     )
     losses.set_xlabel("epoch")
+    losses.xaxis.set_major_locator(MaxNLocator(integer=True))
     losses.set_ylabel("loss in training", color=LOSS)
     accuracies.set_ylabel("accuracy on PublicTest, %", color=ACCURACY)
-    figure.savefig(path, dpi=120)
+    write_whole(path, lambda fresh: figure.savefig(fresh, dpi=120, format="png"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,9 @@ from manyfaces.errors import UsageError
 from manyfaces.train.augment import Augmentation
 from manyfaces.train.data import DataError
 from manyfaces.train.designs import Design, Residual, design_as_dict, design_from_dict
+from manyfaces.train.files import write_whole
 from manyfaces.train.plan import Plan
+from manyfaces.train.ranges import SHARE, Number, Whole, refuse_outside
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,9 @@ class Targets:
     mixed: float = 0.0
     teacher: float = 0.7
 
+    def __post_init__(self) -> None:
+        refuse_outside(self, smoothing=SHARE, votes=Number(0, 100), mixed=SHARE, teacher=SHARE)
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -42,6 +48,9 @@ class Recipe:
     targets: Targets = field(default_factory=Targets)
     small_until: float = 0.0
     small_side: int = 36
+
+    def __post_init__(self) -> None:
+        refuse_outside(self, small_until=SHARE, small_side=Whole(16, 256))
 
     def side(self, done: float) -> int:
         """How large the pictures are after this share of the epochs."""
@@ -62,7 +71,8 @@ class Recipe:
 
 def write_recipe(recipe: Recipe, path: Path) -> None:
     """The whole recipe as JSON, so that exactly this training can be repeated: `--recipe recipe.json`."""
-    path.write_text(json.dumps(recipe_as_dict(recipe), indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(recipe_as_dict(recipe), indent=2) + "\n"
+    write_whole(path, lambda fresh: fresh.write_text(text, encoding="utf-8"))
 
 
 def recipe_as_dict(recipe: Recipe) -> dict[str, Any]:
@@ -74,9 +84,20 @@ def read_recipe(path: Path) -> Recipe:
     """A recipe from a file: `recipe.json` of a training or of a trial. What the file leaves out stays as usual."""
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: cannot be read as a recipe ({error}); take recipe.json of a training") from None
+    if not isinstance(fields, dict) or not isinstance(fields.get("design"), dict):
+        raise DataError(f"{path}: is no recipe, since it holds no design; take recipe.json of a training or of a trial")
+    try:
         return _recipe(fields)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DataError(f"{path}: is no recipe ({error}); take recipe.json of a training or of a trial") from None
+    except (ValueError, TypeError, DataError) as error:
+        raise DataError(f"{path}: {_plain(str(error))}; correct it, or take recipe.json of a training") from None
+
+
+def _plain(reason: str) -> str:
+    """Python's words for a field that no recipe has."""
+    found = re.search(r"unexpected keyword argument '(\w+)'", reason)
+    return f"a recipe has no {found[1]!r} there" if found else reason
 
 
 def _recipe(fields: dict[str, Any]) -> Recipe:
