@@ -49,7 +49,7 @@ def draw_one(trial: optuna.trial.BaseTrial) -> Residual:
 
 def draw_broken(trial: optuna.trial.BaseTrial) -> Residual:
     """Every other draw halves its pictures until nothing is left."""
-    deep = Residual(stem=4, widths=(4,) * 5, depths=(1,) * 5, side=16)
+    deep = Residual(stem=4, widths=(4,) * 5, depths=(1,) * 5, dropout=trial.number / 100, side=16)
     return deep if trial.number % 2 else draw_tiny(trial)
 
 
