@@ -76,7 +76,7 @@ def emotion(
         card = train_emotion(
             faces, out, Training(recipe, made_by, teacher, begun(start, recipe, faces)), resume, course.tell
         )
-    say_trained(out, card.metrics["public_test_accuracy"])
+    say_trained(out, card.metrics["public_test_accuracy"], faces.selection)
 
 
 def _together(heads: Heads) -> Teacher:

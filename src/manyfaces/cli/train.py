@@ -25,7 +25,9 @@ Data = Annotated[
     Path, typer.Option(help="fer2013.csv, an .npz, a folder split/class/*.png, or your own photos in class/*.")
 ]
 Out = Annotated[Path, typer.Option(help="The folder for checkpoints, log, curves, model.onnx and model.json.")]
-RecipeName = Annotated[str, typer.Option("--recipe", help="compact, large, tutorial, tutorial-relu, or a recipe.json.")]
+RecipeName = Annotated[
+    str, typer.Option("--recipe", help="compact, polish, large, tutorial, tutorial-relu, or a recipe.json.")
+]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's own number.")]
 Seed = Annotated[
     int | None,
@@ -67,7 +69,7 @@ def emotion(
     training = Training(recipe, made_by, start=begun(start, recipe, faces))
     with Course("training") as course:
         card = train_emotion(faces, out, training, resume, course.tell)
-    say_trained(out, card.metrics["public_test_accuracy"])
+    say_trained(out, card.metrics["public_test_accuracy"], faces.selection)
 
 
 def prepare_folder(out: Path) -> None:
@@ -101,8 +103,8 @@ def begun(start: str | None, recipe: Recipe, faces: EmotionData) -> EmotionNet |
     return begin_with_model(load("emotion" if start == "default" else start).content, recipe.design, faces)
 
 
-def say_trained(out: Path, accuracy: float) -> None:
-    typer.echo(f"{out / 'model.onnx'}: {accuracy:.2%} of PublicTest; use it with --emotion-model {out / 'model.onnx'}")
+def say_trained(out: Path, accuracy: float, selection: str) -> None:
+    typer.echo(f"{out / 'model.onnx'}: {accuracy:.2%} of {selection}; use it with --emotion-model {out / 'model.onnx'}")
 
 
 class Course:

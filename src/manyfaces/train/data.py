@@ -7,7 +7,7 @@ select, PrivateTest once). Nothing here needs torch, so figures can be taken wit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +47,14 @@ class EmotionData:
         return len(self.images)
 
     def __getitem__(self, which: Index) -> EmotionData:
-        columns = (self.images, self.labels, self.usage, self.votes, self.duplicate)
-        return EmotionData(*(column[which] for column in columns), self.where, self.selection)
+        return replace(
+            self,
+            images=self.images[which],
+            labels=self.labels[which],
+            usage=self.usage[which],
+            votes=self.votes[which],
+            duplicate=self.duplicate[which],
+        )
 
     def split(self, name: str) -> EmotionData:
         """One part of the official split, by any of its usual names."""

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from manyfaces.errors import UsageError
 from manyfaces.train.recipe import Recipe, read_recipe
-from manyfaces.train.recipes import compact, large, tutorial, tutorial_relu
+from manyfaces.train.recipes import compact, large, polish, tutorial, tutorial_relu
 
 RECIPES: Mapping[str, Recipe] = {
     "compact": compact.RECIPE,
+    "polish": polish.RECIPE,
     "large": large.RECIPE,
     "tutorial": tutorial.RECIPE,
     "tutorial-relu": tutorial_relu.RECIPE,
