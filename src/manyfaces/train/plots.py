@@ -27,13 +27,8 @@ def plot_course(log: Sequence[Mapping[str, float]], path: Path) -> None:
     losses.plot(epochs, [row["loss"] for row in log], color=LOSS, marker="." if len(log) == 1 else "")
     accuracies.plot(epochs, [100 * row["accuracy"] for row in log], color=ACCURACY)
     accuracies.plot(best["epoch"], 100 * best["accuracy"], "o", color=ACCURACY)
-    accuracies.annotate(
-        f"{best['accuracy']:.1%} in epoch {best['epoch']:.0f}",
-        (best["epoch"], 100 * best["accuracy"]),
-        xytext=(-8, -16),
-        textcoords="offset points",
-        ha="right",
-        color=ACCURACY,
+    accuracies.set_title(
+        f"best: {best['accuracy']:.1%} in epoch {best['epoch']:.0f}", color=ACCURACY, fontsize="medium"
     )
     losses.set_xlabel("epoch")
     losses.xaxis.set_major_locator(MaxNLocator(integer=True))
