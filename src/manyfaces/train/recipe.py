@@ -40,8 +40,8 @@ class Targets:
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """`small_until` is the share of the epochs that go through pictures of `small_side` pixels: the network learns the
-    coarse things first, in about half the time per picture, and the fine things at its full size. Meanwhile its figures,
-    which are always taken at full size, say less than it can."""
+    coarse things first, in about half the time per picture, and the fine things at its full size. Meanwhile its
+    figures, which are always taken at full size, say less than it can."""
 
     design: Design = field(default_factory=Residual)
     plan: Plan = field(default_factory=lambda: Plan(epochs=60))
