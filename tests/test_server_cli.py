@@ -61,9 +61,16 @@ def test_without_the_extra_it_says_which(run: Run, monkeypatch: pytest.MonkeyPat
     assert "[serve]" in ran.err
 
 
+# A shell that starts tests in the background switches Ctrl-C off, and its children inherit that.
+SERVE = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from manyfaces.cli.main import main; sys.argv[0] = 'manyfaces'; main()"
+)
+
+
 @contextmanager
 def process(folder: Path, *arguments: object, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    command = [sys.executable, "-m", "manyfaces", "serve", "--port", "0", "--precision", "f32", *map(str, arguments)]
+    command = [sys.executable, "-c", SERVE, "serve", "--port", "0", "--precision", "f32", *map(str, arguments)]
     here = {**os.environ, "MANYFACES_GALLERY": str(folder / "people.db"), **environment}
     with subprocess.Popen(command, env=here, cwd=folder, stderr=subprocess.PIPE, text=True) as one:
         assert one.stderr is not None
