@@ -14,8 +14,8 @@ from manyfaces.cli.evaluate import JsonFile
 from manyfaces.cli.figures import refuse_figures, write_figures
 from manyfaces.cli.files import refuse_clashes
 from manyfaces.cli.progress import Steps
-from manyfaces.cli.train import Data, require_training
-from manyfaces.errors import OutputError, UsageError
+from manyfaces.cli.train import Data, make_folder, require_training
+from manyfaces.errors import UsageError
 
 if TYPE_CHECKING:
     from manyfaces.stages import Head
@@ -93,12 +93,7 @@ def emotion_networks(models: Sequence[str]) -> list[Weights]:
 
 def prepare_folder(out: Path, outputs: Sequence[Path], parts: Sequence[Weights], role: str) -> None:
     """Make the folder; refuse one in which a network that is being read, as `role`, would be written over."""
-    from manyfaces.sinks.files import writing
-
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"{out}: this is a file, and a folder is needed; name another")
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     refuse_clashes(outputs, [beside for part in parts for beside in _with_card(part.path)], f"{role}, or its card")
 
 

@@ -63,7 +63,7 @@ def emotion(
     from manyfaces.train.recipes import find_recipe
 
     recipe = find_recipe(recipe_name).with_epochs(epochs).with_seed(seed)
-    prepare_folder(out)
+    make_folder(out)
     faces = read_for_training(data, out, clean)
     made_by = command_line("train emotion", recipe_name, epochs=epochs, seed=seed, start=start, clean=clean)
     training = Training(recipe, made_by, start=begun(start, recipe, faces))
@@ -72,7 +72,7 @@ def emotion(
     say_trained(out, card.metrics["public_test_accuracy"], faces.selection)
 
 
-def prepare_folder(out: Path) -> None:
+def make_folder(out: Path) -> None:
     """Before hours are spent: a folder that can be written into."""
     from manyfaces.sinks.files import writing
 
