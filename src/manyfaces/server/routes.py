@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Query, Request
+from starlette.datastructures import FormData
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -25,7 +26,7 @@ from manyfaces.server.problems import MEDIA_TYPE, Problem, document, sentence
 from manyfaces.server.service import Service
 from manyfaces.server.streams import LONGEST_WAIT, Streams
 from manyfaces.server.tokens import SUBPROTOCOL
-from manyfaces.server.uploads import Upload, files_of, form_of, one_file, text_of, truth_of, video_of
+from manyfaces.server.uploads import files_of, form_of, one_file, text_of, truth_of, video_of
 from manyfaces.types import FrameResult, Unreadable
 
 ROWS = "application/x-ndjson"
@@ -59,7 +60,7 @@ def form(required: dict[str, str], **optional: dict[str, Any]) -> dict[str, Any]
 def routes(service: Service, streams: Streams) -> APIRouter:
     """Everything under /v1, /metrics included."""
     router = APIRouter()
-    for add in (_looking, _enrolling, _streaming, _operating):
+    for add in (_looking, _knowing, _enrolling, _streaming, _operating):
         add(router, service, streams)
     return router
 
@@ -221,14 +222,12 @@ async def _listen(websocket: WebSocket, client: live_clients.Client, most: int) 
     return 0
 
 
-# --- enrolling -------------------------------------------------------------------------------------------------------
+# --- people ----------------------------------------------------------------------------------------------------------
 
 
-def _enrolling(router: APIRouter, service: Service, _streams: Streams) -> None:
+def _knowing(router: APIRouter, service: Service, _streams: Streams) -> None:
+    """The gallery as a whole. Before the people in it: `calibrate` would be taken for a name."""
     people, limits = service.people, service.limits
-
-    def photos(uploads: Iterable[Upload]) -> list[Photo]:
-        return [Photo(upload, limits.picture_pixels) for upload in uploads]
 
     @router.get(
         "/v1/people", tags=["people"], response_model=None, responses={200: {"model": shapes.Everybody}, **refusals()}
@@ -253,9 +252,14 @@ def _enrolling(router: APIRouter, service: Service, _streams: Streams) -> None:
     async def advise(request: Request) -> Response:
         """How good a picture is to enrol from, and what could be better. Nothing is kept."""
         async with form_of(request, limits) as fields:
-            (photo,) = photos([await one_file(fields, "picture")])
+            photo = Photo(await one_file(fields, "picture"), limits.picture_pixels)
         with service.pictures.accept():
             return JSONResponse(await service.do_aside(quality, photo, service.stages))
+
+
+def _enrolling(router: APIRouter, service: Service, _streams: Streams) -> None:
+    """One person of the gallery."""
+    people, limits = service.people, service.limits
 
     @router.post(
         "/v1/people/{name:path}/rename", tags=["people"], response_model=None,
@@ -286,10 +290,8 @@ def _enrolling(router: APIRouter, service: Service, _streams: Streams) -> None:
     async def enrol(name: PersonName, request: Request) -> Response:
         """Enrol a person from photos; each that is not good enough is refused with the reason."""
         async with form_of(request, limits) as fields:
-            if not truth_of(fields, "consent"):
-                raise Problem(422, "nobody is enrolled without having agreed; ask, and send consent=true")
-            consent = Consent(text_of(fields, "consent_text") or CONSENT, "HTTP API", "", text_of(fields, "expires"))
-            several = photos(await files_of(fields, "photos"))
+            consent = _consent(fields)
+            several = [Photo(upload, limits.picture_pixels) for upload in await files_of(fields, "photos")]
             face, force = _face(text_of(fields, "face")), truth_of(fields, "force")
         with service.pictures.accept(len(several)):
             became = await service.do_aside(people.add, name, several, service.stages, consent, face, force)
@@ -303,6 +305,12 @@ def _enrolling(router: APIRouter, service: Service, _streams: Streams) -> None:
     async def remove(name: PersonName) -> Response:
         """Forget a person with every trace."""
         return JSONResponse({"removed": await service.do_aside(people.remove, name)})
+
+
+def _consent(fields: FormData) -> Consent:
+    if not truth_of(fields, "consent"):
+        raise Problem(422, "nobody is enrolled without having agreed; ask, and send consent=true")
+    return Consent(text_of(fields, "consent_text") or CONSENT, "HTTP API", "", text_of(fields, "expires"))
 
 
 def _face(text: str) -> int | None:
