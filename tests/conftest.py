@@ -100,6 +100,25 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfdbinary: pytest.Cap
 
 
 @pytest.fixture
+def labelled_faces(tmp_path: Path) -> Path:
+    """Noise whose brightness is its label; of 42 pictures 28 to learn, and one of the others is also among these."""
+    random = np.random.default_rng(0)
+    labels = np.tile(np.arange(7), 6)
+    images = (random.integers(0, 40, (42, 48, 48)) + labels[:, None, None] * 30).astype(np.uint8)
+    images[41] = images[13]
+    np.savez(tmp_path / "faces.npz", images=images, labels=labels, usage=np.repeat([0, 1], [28, 14]))
+    return tmp_path / "faces.npz"
+
+
+@pytest.fixture
+def tiny_recipe(tmp_path: Path) -> Path:
+    """The smallest network there is, for one epoch."""
+    design = {"kind": "residual", "stem": 4, "widths": [8, 8], "depths": [1, 1]}
+    (tmp_path / "tiny.json").write_text(json.dumps({"design": design, "plan": {"epochs": 1, "batch": 7, "rate": 0.02}}))
+    return tmp_path / "tiny.json"
+
+
+@pytest.fixture
 def photo(tmp_path: Path, astronaut: Pixels) -> Path:
     Image.fromarray(astronaut).save(tmp_path / "collins.png")
     return tmp_path / "collins.png"

@@ -12,30 +12,13 @@ from PIL import Image
 
 from conftest import Run
 from manyfaces.card import ModelCard
-from manyfaces.train.data import EMOTIONS, SIDE
+from manyfaces.train.data import EMOTIONS
 from manyfaces.types import Pixels
 from manyfaces.weights import Weights, load
 from test_train_ensemble import LARGER, SPEC, network, part
 
 pytest.importorskip("torch", reason="training needs the extra manyfaces[train]")
 pytest.importorskip("onnxscript", reason="writing ONNX needs the extra manyfaces[train]")
-
-
-TINY = {
-    "design": {"kind": "residual", "stem": 4, "widths": [8, 8], "depths": [1, 1]},
-    "plan": {"epochs": 1, "batch": 7, "rate": 0.02},
-}
-
-
-@pytest.fixture
-def faces(tmp_path: Path) -> Path:
-    """Noise whose brightness is its label; of 42 pictures 28 to learn, and one of the others is also among these."""
-    random = np.random.default_rng(0)
-    labels = np.tile(np.arange(7), 6)
-    images = (random.integers(0, 40, (42, SIDE, SIDE)) + labels[:, None, None] * 30).astype(np.uint8)
-    images[41] = images[13]
-    np.savez(tmp_path / "faces.npz", images=images, labels=labels, usage=np.repeat([0, 1], [28, 14]))
-    return tmp_path / "faces.npz"
 
 
 def written(member: Weights, folder: Path) -> Path:
@@ -57,9 +40,11 @@ def other(tmp_path: Path) -> Path:
 
 
 def test_an_ensemble_is_again_a_model_with_a_card(
-    run: Run, faces: Path, one: Path, other: Path, tmp_path: Path
+    run: Run, labelled_faces: Path, one: Path, other: Path, tmp_path: Path
 ) -> None:
-    ran = run("ensemble", "emotion", one, other, "--data", faces, "--out", "runs/both", "--json", "figures.json")
+    ran = run(
+        "ensemble", "emotion", one, other, "--data", labelled_faces, "--out", "runs/both", "--json", "figures.json"
+    )
     assert ran.status == 0, ran.err
     whole = load(tmp_path / "runs" / "both" / "model.onnx")
     assert (whole.card.task, whole.card.labels, whole.card.input) == ("emotion", EMOTIONS, SPEC)
@@ -80,10 +65,10 @@ def test_an_ensemble_is_again_a_model_with_a_card(
 
 
 def test_its_figures_are_what_evaluate_says_of_it(
-    run: Run, faces: Path, one: Path, other: Path, tmp_path: Path
+    run: Run, labelled_faces: Path, one: Path, other: Path, tmp_path: Path
 ) -> None:
-    run("ensemble", "emotion", one, other, "--data", faces, "--out", "both", "--mirror", "--half")
-    assert run("evaluate", "emotion", "both/model.onnx", "--data", faces, "--json", "again.json").status == 0
+    run("ensemble", "emotion", one, other, "--data", labelled_faces, "--out", "both", "--mirror", "--half")
+    assert run("evaluate", "emotion", "both/model.onnx", "--data", labelled_faces, "--json", "again.json").status == 0
     ensemble, again = (json.loads((tmp_path / name).read_text()) for name in ("both/ensemble.json", "again.json"))
     assert (ensemble["mirror"], ensemble["half"]) == (True, True)
     assert ensemble["confusion"] == again["confusion"]
@@ -91,16 +76,17 @@ def test_its_figures_are_what_evaluate_says_of_it(
         assert ensemble[figure] == pytest.approx(again[figure])
 
 
-def test_an_ensemble_joins_another(run: Run, faces: Path, one: Path, other: Path, tmp_path: Path) -> None:
-    run("ensemble", "emotion", one, other, "--data", faces, "--out", "both")
+def test_an_ensemble_joins_another(run: Run, labelled_faces: Path, one: Path, other: Path, tmp_path: Path) -> None:
+    run("ensemble", "emotion", one, other, "--data", labelled_faces, "--out", "both")
     third = written(part(3), tmp_path / "third")
-    assert run("ensemble", "emotion", "both/model.onnx", third, "--data", faces, "--out", "three").status == 0
+    assert run("ensemble", "emotion", "both/model.onnx", third, "--data", labelled_faces, "--out", "three").status == 0
     assert load(tmp_path / "three" / "model.onnx").card.name == "emotion-ensemble"
 
 
-def test_a_small_network_learns_from_several(run: Run, faces: Path, one: Path, other: Path, tmp_path: Path) -> None:
-    (tmp_path / "tiny.json").write_text(json.dumps(TINY))
-    told = ("--data", faces, "--out", "small", "--recipe", "tiny.json")
+def test_a_small_network_learns_from_several(
+    run: Run, labelled_faces: Path, one: Path, other: Path, tmp_path: Path, tiny_recipe: Path
+) -> None:
+    told = ("--data", labelled_faces, "--out", "small", "--recipe", tiny_recipe)
     ran = run("distill", "emotion", one, other, *told)
     assert ran.status == 0, ran.err
     assert "the teacher: " in ran.err
@@ -130,20 +116,21 @@ def photos(tmp_path: Path, astronaut: Pixels, hopper: Pixels) -> Path:
     return tmp_path / "photos"
 
 
-def test_photos_are_read_as_training_reads_them(run: Run, photos: Path, one: Path, other: Path, tmp_path: Path) -> None:
+def test_photos_are_read_as_training_reads_them(
+    run: Run, photos: Path, one: Path, other: Path, tmp_path: Path, tiny_recipe: Path
+) -> None:
     ran = run("ensemble", "emotion", one, other, "--data", photos, "--out", "both")
     assert ran.status == 0, ran.err
     assert "6 photos, 6 faces (6 photos searched now" in ran.err
     assert (tmp_path / "both" / "faces.npz").is_file()
     assert any("weighed on the held-out photos" in note for note in load(tmp_path / "both" / "model.onnx").card.notes)
-    (tmp_path / "tiny.json").write_text(json.dumps(TINY))
-    ran = run("distill", "emotion", one, "--data", photos, "--out", "small", "--recipe", "tiny.json")
+    ran = run("distill", "emotion", one, "--data", photos, "--out", "small", "--recipe", tiny_recipe)
     assert "% of the held-out photos" in ran.err
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_what_is_wrong_with_a_network_is_one_sentence_about_its_file(
-    run: Run, faces: Path, one: Path, tmp_path: Path, command: str
+    run: Run, labelled_faces: Path, one: Path, tmp_path: Path, command: str
 ) -> None:
     written(part(8, labels=()), tmp_path / "unlabelled")
     written(part(9, content=network(9, classes=5)), tmp_path / "five")
@@ -156,7 +143,7 @@ def test_what_is_wrong_with_a_network_is_one_sentence_about_its_file(
         ("sface", "does identity, not emotion"),
         (one, "is named twice; name it once"),
     ):
-        ran = run(command, "emotion", one, file, "--data", faces, "--out", "out")
+        ran = run(command, "emotion", one, file, "--data", labelled_faces, "--out", "out")
         assert ran.status in (2, 3), file
         assert sentence in ran.err, ran.err
         assert len(ran.err.splitlines()) == 1
@@ -165,20 +152,22 @@ def test_what_is_wrong_with_a_network_is_one_sentence_about_its_file(
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_nothing_that_is_needed_is_written_over(
-    run: Run, faces: Path, one: Path, other: Path, tmp_path: Path, command: str
+    run: Run, labelled_faces: Path, one: Path, other: Path, tmp_path: Path, command: str
 ) -> None:
     content = one.read_bytes()
-    ran = run(command, "emotion", one, other, "--data", faces, "--out", one.parent)
+    ran = run(command, "emotion", one, other, "--data", labelled_faces, "--out", one.parent)
     assert (ran.status, f"model.onnx: this is {ROLES[command]}, or its card" in ran.err) == (2, True)
     (tmp_path / "file").write_text("mine")
-    ran = run(command, "emotion", one, other, "--data", faces, "--out", "file")
+    ran = run(command, "emotion", one, other, "--data", labelled_faces, "--out", "file")
     assert (ran.status, "file: this is a file, and a folder is needed" in ran.err) == (3, True)
     assert (one.read_bytes(), (tmp_path / "file").read_text()) == (content, "mine")
 
 
-def test_figures_go_into_no_file_that_holds_something_else(run: Run, faces: Path, one: Path, other: Path) -> None:
-    told = ("ensemble", "emotion", one, other, "--data", faces, "--out", "out", "--json")
-    for file in (faces, other.with_suffix(".json"), "out/model.json"):
+def test_figures_go_into_no_file_that_holds_something_else(
+    run: Run, labelled_faces: Path, one: Path, other: Path
+) -> None:
+    told = ("ensemble", "emotion", one, other, "--data", labelled_faces, "--out", "out", "--json")
+    for file in (labelled_faces, other.with_suffix(".json"), "out/model.json"):
         ran = run(*told, file)
         assert ran.status == 2, ran.err
         assert len(ran.err.splitlines()) == 1
@@ -187,9 +176,9 @@ def test_figures_go_into_no_file_that_holds_something_else(run: Run, faces: Path
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_data_without_a_part_to_select_on_is_refused(
-    run: Run, faces: Path, one: Path, other: Path, tmp_path: Path, command: str
+    run: Run, labelled_faces: Path, one: Path, other: Path, tmp_path: Path, command: str
 ) -> None:
-    with np.load(faces) as arrays:
+    with np.load(labelled_faces) as arrays:
         learnt = dict(arrays) | {"usage": np.zeros(42, np.int64)}
     np.savez(tmp_path / "learnt.npz", **learnt)
     ran = run(command, "emotion", one, other, "--data", "learnt.npz", "--out", "out")
@@ -198,13 +187,13 @@ def test_data_without_a_part_to_select_on_is_refused(
     assert not (tmp_path / "out" / "model.onnx").exists()
 
 
-def test_one_network_is_no_ensemble(run: Run, faces: Path, one: Path) -> None:
-    ran = run("ensemble", "emotion", one, "--data", faces, "--out", "out")
+def test_one_network_is_no_ensemble(run: Run, labelled_faces: Path, one: Path) -> None:
+    ran = run("ensemble", "emotion", one, "--data", labelled_faces, "--out", "out")
     assert (ran.status, "an ensemble needs two networks or more" in ran.err) == (2, True)
 
 
-def test_a_network_whose_file_was_changed_is_not_asked(run: Run, faces: Path, one: Path, other: Path) -> None:
+def test_a_network_whose_file_was_changed_is_not_asked(run: Run, labelled_faces: Path, one: Path, other: Path) -> None:
     card = ModelCard.read(one.with_suffix(".json"))
     replace(card, sha256="0" * 64).write(one.with_suffix(".json"))
-    ran = run("ensemble", "emotion", one, other, "--data", faces, "--out", "out")
+    ran = run("ensemble", "emotion", one, other, "--data", labelled_faces, "--out", "out")
     assert (ran.status, "these are not the weights of tiny" in ran.err) == (3, True)

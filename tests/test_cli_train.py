@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,39 +9,27 @@ import pytest
 
 from conftest import Run
 from manyfaces.card import ModelCard
-from manyfaces.train.data import SIDE
 
 pytest.importorskip("torch", reason="training needs the extra manyfaces[train]")
 pytest.importorskip("onnxscript", reason="writing ONNX needs the extra manyfaces[train]")
 
 
-TINY = {
-    "design": {"kind": "residual", "stem": 4, "widths": [8, 8], "depths": [1, 1]},
-    "plan": {"epochs": 1, "batch": 7, "rate": 0.02},
-}
-
-
-@pytest.fixture
-def faces(tmp_path: Path) -> Path:
-    """Noise whose brightness is its label; of 42 pictures 28 to learn, and one of the others is also among these."""
-    random = np.random.default_rng(0)
-    labels = np.tile(np.arange(7), 6)
-    images = (random.integers(0, 40, (42, SIDE, SIDE)) + labels[:, None, None] * 30).astype(np.uint8)
-    images[41] = images[13]
-    np.savez(tmp_path / "faces.npz", images=images, labels=labels, usage=np.repeat([0, 1], [28, 14]))
-    return tmp_path / "faces.npz"
-
-
-@pytest.fixture
-def tiny(tmp_path: Path) -> Path:
-    (tmp_path / "tiny.json").write_text(json.dumps(TINY))
-    return tmp_path / "tiny.json"
-
-
 def test_training_leaves_everything_that_is_needed_to_use_and_to_repeat_it(
-    run: Run, faces: Path, tiny: Path, tmp_path: Path
+    run: Run, labelled_faces: Path, tiny_recipe: Path, tmp_path: Path
 ) -> None:
-    ran = run("train", "emotion", "--data", faces, "--out", "runs/mine", "--recipe", tiny, "--seed", 3, "--clean")
+    ran = run(
+        "train",
+        "emotion",
+        "--data",
+        labelled_faces,
+        "--out",
+        "runs/mine",
+        "--recipe",
+        tiny_recipe,
+        "--seed",
+        3,
+        "--clean",
+    )
     assert ran.status == 0, ran.err
     out = tmp_path / "runs" / "mine"
     files = {path.name for path in out.iterdir()}
@@ -54,13 +41,17 @@ def test_training_leaves_everything_that_is_needed_to_use_and_to_repeat_it(
     assert "angry" in ran.err  # the balance of the classes
     assert "epoch 1 of 1: " in ran.err
 
-    again = run("train", "emotion", "--data", faces, "--out", "again", "--recipe", out / "recipe.json", "--clean")
+    again = run(
+        "train", "emotion", "--data", labelled_faces, "--out", "again", "--recipe", out / "recipe.json", "--clean"
+    )
     assert again.status == 0, again.err
     assert (tmp_path / "again" / "model.onnx").read_bytes() == (out / "model.onnx").read_bytes()
 
 
-def test_a_run_goes_on_and_another_begins_where_it_stopped(run: Run, faces: Path, tiny: Path, tmp_path: Path) -> None:
-    asked = ("train", "emotion", "--data", faces, "--recipe", tiny)
+def test_a_run_goes_on_and_another_begins_where_it_stopped(
+    run: Run, labelled_faces: Path, tiny_recipe: Path, tmp_path: Path
+) -> None:
+    asked = ("train", "emotion", "--data", labelled_faces, "--recipe", tiny_recipe)
     assert run(*asked, "--out", "one").status == 0
     resumed = run(*asked, "--out", "one", "--epochs", 2, "--resume")
     assert resumed.status == 0, resumed.err
@@ -81,9 +72,11 @@ def test_a_run_goes_on_and_another_begins_where_it_stopped(run: Run, faces: Path
     ],
 )
 def test_what_is_wrong_is_one_sentence(
-    run: Run, faces: Path, tiny: Path, more: tuple[str, ...], status: int, sentence: str
+    run: Run, labelled_faces: Path, tiny_recipe: Path, more: tuple[str, ...], status: int, sentence: str
 ) -> None:
-    asked = {"--data": faces, "--out": "out", "--recipe": tiny} | dict(zip(more[::2], more[1::2], strict=False))
+    asked = {"--data": labelled_faces, "--out": "out", "--recipe": tiny_recipe} | dict(
+        zip(more[::2], more[1::2], strict=False)
+    )
     flags = [part for pair in asked.items() for part in pair] + [flag for flag in more if flag == "--resume"]
     ran = run("train", "emotion", *flags)
     assert ran.status == status, ran.err
@@ -91,12 +84,12 @@ def test_what_is_wrong_is_one_sentence(
     assert "Traceback" not in ran.err
 
 
-def test_changed_data_is_not_gone_on_with(run: Run, faces: Path, tiny: Path) -> None:
-    asked = ("train", "emotion", "--data", faces, "--recipe", tiny, "--out", "out")
+def test_changed_data_is_not_gone_on_with(run: Run, labelled_faces: Path, tiny_recipe: Path) -> None:
+    asked = ("train", "emotion", "--data", labelled_faces, "--recipe", tiny_recipe, "--out", "out")
     assert run(*asked).status == 0
-    arrays = dict(np.load(faces))
+    arrays = dict(np.load(labelled_faces))
     arrays["images"][0] += 1
-    np.savez(faces, **arrays)
+    np.savez(labelled_faces, **arrays)
     ran = run(*asked, "--epochs", 2, "--resume")
     assert ran.status == 3
     assert "last.pt: the data changed since this checkpoint was made" in ran.err
