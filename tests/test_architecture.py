@@ -23,7 +23,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("build",),
     ("api", "client", "evaluate", "bench", "tune", "cli", "server", "cluster"),
 )
-SIDE = {"train": {"types", "errors", "geometry", "card", "align", "train"}}
+SIDE = {
+    "train": {"types", "errors", "geometry", "card", "align", "train"},
+    "optimize": {"types", "errors", "geometry", "card", "align", "weights", "runtime", "train", "optimize"},
+}
 """Beside the house: they meet it in a file, not in an import."""
 
 SAME_FLOOR = {
@@ -39,7 +42,7 @@ SAME_FLOOR = {
 }
 """The few imports between rooms of one floor: the protocols speak of the card, the commands open the doors."""
 
-ONLY_FROM_COMMANDS = {"train", "server", "cluster"}
+ONLY_FROM_COMMANDS = {"train", "optimize", "server", "cluster"}
 
 
 def modules() -> list[Path]:
