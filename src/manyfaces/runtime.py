@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -290,6 +291,14 @@ def _onnxruntime() -> Any:
     return onnxruntime
 
 
+def quiet_import(name: str) -> Any:
+    """An inference library, or one that stands on it, for who makes networks of others: imported without telling
+    anybody, as above."""
+    _openvino()
+    with _IMPORTING, _missing("openvino_telemetry"), _variable("ORT_DISABLE_TELEMETRY", "1"):
+        return import_module(name)
+
+
 @contextmanager
 def _missing(package: str) -> Iterator[None]:
     """As if a package were not installed."""
@@ -314,6 +323,11 @@ def _variable(name: str, value: str) -> Iterator[None]:
         del os.environ[name]
         if known is not None:
             os.environ[name] = known
+
+
+def openvino_core() -> openvino.Core:
+    """OpenVINO itself, for who has no pictures: any network, any inputs."""
+    return _core()
 
 
 @cache
