@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from manyfaces.train import evaluate
 from manyfaces.train.augment import augment, mix
 from manyfaces.train.data import EMOTIONS, DataError, EmotionData
 from manyfaces.train.designs import Design, design_as_dict, design_from_dict
+from manyfaces.train.device import device, has_bf16
 from manyfaces.train.export import export_probabilities, fitted_temperature
 from manyfaces.train.files import held, write_whole
 from manyfaces.train.fit import Report, fit, read_checkpoint, silent
@@ -201,18 +201,6 @@ def emotion_logits(network: nn.Module, images: Pixels, side: int = SPEC.width) -
     ]
     logits: Floats = torch.cat(parts).numpy()
     return logits
-
-
-def device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def has_bf16(place: torch.device) -> bool:
-    """Whether bfloat16 is multiplied in hardware: three times faster there, and slower where it is emulated."""
-    if place.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    able: Mapping[str, Any] = torch.cpu.get_capabilities()
-    return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
 
 
 def _fingerprint(data: EmotionData) -> str:

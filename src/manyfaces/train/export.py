@@ -38,12 +38,13 @@ def export_probabilities(network: nn.Module, temperature: float, spec: InputSpec
     """Write the network with a free batch size and return the file's SHA-256."""
     exported = Probabilities(network, temperature).eval()
     example = torch.zeros(2, spec.depth, spec.height, spec.width)
-    content = _onnx_bytes(exported, example)
+    content = onnx_bytes(exported, example, OUTPUT)
     write_whole(path, lambda fresh: fresh.write_bytes(content))
     return hashlib.sha256(content).hexdigest()
 
 
-def _onnx_bytes(network: nn.Module, example: Tensor) -> bytes:
+def onnx_bytes(network: nn.Module, example: Tensor, output: str) -> bytes:
+    """A network of one input and one output as an ONNX file's bytes, with a free batch size."""
     try:
         with _only_errors("torch.onnx"):
             program: Any = torch.onnx.export(
@@ -52,7 +53,7 @@ def _onnx_bytes(network: nn.Module, example: Tensor) -> bytes:
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=[INPUT],
-                output_names=[OUTPUT],
+                output_names=[output],
                 dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
                 verbose=False,
             )

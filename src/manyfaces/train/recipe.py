@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from manyfaces.errors import UsageError
 from manyfaces.train.augment import Augmentation
@@ -17,6 +17,8 @@ from manyfaces.train.designs import Design, Residual, design_as_dict, design_fro
 from manyfaces.train.files import write_whole
 from manyfaces.train.plan import Plan
 from manyfaces.train.ranges import SHARE, Number, Whole, refuse_outside
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,11 @@ def recipe_as_dict(recipe: Recipe) -> dict[str, Any]:
 
 def read_recipe(path: Path) -> Recipe:
     """A recipe from a file: `recipe.json` of a training or of a trial. What the file leaves out stays as usual."""
+    return recipe_from(path, _recipe)
+
+
+def recipe_from(path: Path, make: Callable[[dict[str, Any]], Made]) -> Made:
+    """A recipe of any kind from a file: what `make` makes of its fields, among which there is a design."""
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -90,7 +97,7 @@ def read_recipe(path: Path) -> Recipe:
     if not isinstance(fields, dict) or not isinstance(fields.get("design"), dict):
         raise DataError(f"{path}: is no recipe, since it holds no design; take recipe.json of a training or of a trial")
     try:
-        return _recipe(fields)
+        return make(fields)
     except (ValueError, TypeError, DataError) as error:
         raise DataError(f"{path}: {_plain(str(error))}; correct it, or take recipe.json of a training") from None
 

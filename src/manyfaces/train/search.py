@@ -27,7 +27,8 @@ from optuna.trial import Trial, TrialState
 from manyfaces.errors import InputError, UsageError, WeightsError
 from manyfaces.train.data import DataError, EmotionData
 from manyfaces.train.designs import Design, design_as_dict, design_hash
-from manyfaces.train.emotion import EmotionLesson, device
+from manyfaces.train.device import device
+from manyfaces.train.emotion import EmotionLesson
 from manyfaces.train.fit import Progress, fit, read_checkpoint
 from manyfaces.train.nets import EmotionNet, build, shipped_parameters
 from manyfaces.train.recipe import Recipe, recipe_as_dict
