@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from manyfaces.arenas import share_one_arena
 from manyfaces.bench.figures import slope_per_hour
 from manyfaces.bench.machine import circumstances, resident_mb
 from manyfaces.bench.streams import Clip
@@ -54,6 +55,7 @@ def main() -> None:
     except InputError as error:
         parser.error(str(error))
     head = circumstances(shlex.join(["python", "benchmarks/soak.py", *sys.argv[1:]]))
+    share_one_arena()
     stages, plan = build_engine(Options(every_face=chosen.every_face), nobody)
     results = (row for _, row in Engine(stages, plan).run(clip.endless()))
     samples: list[Sample] = []

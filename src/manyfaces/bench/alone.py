@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from statistics import median
 
+from manyfaces.arenas import share_one_arena
 from manyfaces.bench.row import Row, Task, measured
 from manyfaces.errors import InputError, ManyfacesError, UsageError
 
@@ -54,6 +55,7 @@ def _first_row(picture: Path) -> float:
 
 def main() -> int:
     """What runs in the fresh process: a task comes in, a row goes out."""
+    share_one_arena()
     try:
         row = measured(pickle.load(sys.stdin.buffer))
     except ManyfacesError as error:

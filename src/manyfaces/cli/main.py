@@ -19,12 +19,14 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def main() -> None:
     """The entry point: errors and signals become an exit status, errors also one sentence."""
     with _Signals() as signals:
+        from manyfaces.arenas import share_one_arena
         from manyfaces.cli.commands import app, explained
 
         # --debug is taken wherever it stands, since it is typed when a command has just failed: at its end.
         words = [word for word in sys.argv[1:] if word != "--debug"]
         debug = len(words) < len(sys.argv) - 1 or bool(os.environ.get("MANYFACES_DEBUG"))
         _stand_any_script()
+        share_one_arena()
         signals.begin()
         try:
             app(words)
