@@ -16,10 +16,10 @@ ROOT = Path(manyfaces.__file__).parent
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("types", "errors"),
-    ("geometry", "stages", "card", "rows", "options", "kernels"),
+    ("arenas", "geometry", "stages", "card", "rows", "options", "kernels"),
     ("align", "draw", "smooth", "quality", "attention", "flow", "weights", "runtime", "cartoon"),
     ("sources", "sinks", "detect", "track", "heads", "gallery", "plans"),
-    ("pipeline", "engine", "recognizer", "enrol", "portraits"),
+    ("pipeline", "engine", "recognizer", "enrol", "portraits", "prepare"),
     ("build",),
     ("api", "client", "evaluate", "bench", "tune", "cli", "server", "cluster"),
 )
@@ -33,6 +33,7 @@ SAME_FLOOR = {
     ("stages", "card"),
     ("smooth", "quality"),
     ("attention", "quality"),
+    ("prepare", "enrol"),
     ("cli", "api"),
     ("cli", "evaluate"),
     ("cli", "bench"),
@@ -93,7 +94,7 @@ def test_imports_only_go_down() -> None:
 def allowed(name: str, other: str) -> bool:
     if other in ONLY_FROM_COMMANDS:
         return name == "cli"
-    if name in ("pipeline", "engine", "recognizer", "enrol", "portraits") and floor(other) == 3:
+    if name in FLOORS[4] and floor(other) == 3:
         return False  # they know the protocols, not the parts
     return (
         floor(other) < floor(name)

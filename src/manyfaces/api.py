@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from manyfaces.build import build_engine, build_enroller, build_stages, nobody
+from manyfaces.build import build_engine, build_enroller, build_reader, build_stages, nobody
 from manyfaces.engine import Chain, Engine
-from manyfaces.enrol import Choice, Enroller, Outcome, Register, file_digest, import_folder
+from manyfaces.enrol import Choice, Enroller, Outcome, Register, file_digest, import_folder, photos_by_person
 from manyfaces.errors import EnrolmentRefused, GalleryError, InputError, ManyfacesError
 from manyfaces.gallery.calibrate import FALSE_ACCEPT_RATE, calibrate
 from manyfaces.gallery.calibration import Calibration
@@ -26,6 +26,7 @@ from manyfaces.gallery.store import Consent, EnrolledFace, GalleryStore, Person,
 from manyfaces.options import NO_HOME, Options, default_gallery
 from manyfaces.pipeline import Seen, Stages
 from manyfaces.portraits import read_portraits
+from manyfaces.prepare import Album, Cache
 from manyfaces.recognizer import Recognizer as FedEngine
 from manyfaces.sources import Patience, camera_number, expand, is_streaming, open_source, read_picture, shown
 from manyfaces.stages import Source
@@ -331,6 +332,16 @@ def _refuse_unlike(name: str, face: Embeddings, enrolled: Roster, where: str) ->
     else:
         return
     raise EnrolmentRefused(f"{where}: the face {fault}; use another photo, or force it (--force)")
+
+
+def prepare(folder: Name, options: Options | None = None, *, cache: Cache | None = None) -> Album:
+    """Everybody's faces from a folder that holds a folder of photos per person: cut, aligned, as vectors and judged,
+    with copies grouped, and the photos that give none with the reason.
+
+    What was read before comes from the `cache`: this user's own, unless another is given.
+    """
+    reader = build_reader(options or Options(), cache or Cache())
+    return Album.of(reader.each(photos_by_person(Path(folder))))
 
 
 def identify(picture: Name, options: Options | None = None) -> FrameResult:

@@ -26,12 +26,14 @@ from manyfaces.heads.identity import IdentityHead
 from manyfaces.options import Options
 from manyfaces.pipeline import Stages, every_face
 from manyfaces.plans import UNTUNED, TunedPlan, kept, way_for
+from manyfaces.prepare import Cache, Making, Reader
 from manyfaces.runtime import Network, Runtime, load_network
+from manyfaces.sources import HeldPicture
 from manyfaces.stages import Attention, Detector, Identifier
 from manyfaces.track.linker import AppearanceLinker
 from manyfaces.track.tracker import MotionTracker
 from manyfaces.types import Embeddings, Identities
-from manyfaces.weights import Weights, load
+from manyfaces.weights import Weights, find, load
 
 
 def build_engine(
@@ -134,6 +136,25 @@ def build_identifier(options: Options) -> Identifier:
 
 def build_enroller(options: Options) -> Enroller:
     return Enroller(build_detector(options), build_identity_head(options))
+
+
+def build_reader(options: Options, cache: Cache | None = None) -> Reader:
+    """Reads photos of people. The networks are loaded when a photo is met that the cache does not know."""
+    return Reader(
+        partial(build_enroller, options),
+        lambda content, name: HeldPicture(content, name).decode(),
+        _making(options),
+        cache,
+    )
+
+
+def _making(options: Options) -> Making:
+    """Another detector, another network or another way of running it is another reading."""
+    tuned = kept().plan
+    seen = [options.detector, options.threshold, options.min_face, options.max_face]
+    if options.detector == "yunet":
+        seen.append(way_for(options, find("yunet")[0], tuned))
+    return Making(repr(seen), repr(way_for(options, find("sface")[0], tuned)))
 
 
 def calibrated_identifier(embeddings: Embeddings, names: Sequence[str]) -> Identifier:

@@ -6,6 +6,7 @@ Knows only protocols, so it works with any detector, any identity head and anyth
 from __future__ import annotations
 
 import hashlib
+import stat
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from manyfaces.align import align
-from manyfaces.errors import EnrolmentRefused, InputError, UsageError
+from manyfaces.errors import EnrolmentRefused, InputError, NoFace, SeveralFaces, UsageError
 from manyfaces.quality import assess
 from manyfaces.stages import Detector, Head
 from manyfaces.types import Crops, Detections, Embeddings, Pixels, Qualities
@@ -23,6 +24,9 @@ from manyfaces.types import Crops, Detections, Embeddings, Pixels, Qualities
 MAIN = 2
 """A face of this many times the area of every other one is what a photo in a person's folder shows: true of all 101
 such photos among 157 with several faces (docs/decisions/0004)."""
+
+MOST_BYTES = 2**30
+"""Of a photo's file."""
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
@@ -60,12 +64,24 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Sighting:
+    """The one face that a photo is about: where it was seen, its aligned crop, what it is worth, and in words what of
+    that is too little."""
+
+    detections: Detections
+    crops: Pixels
+    qualities: Qualities
+    faults: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Enrolment:
-    """One face, ready to be kept: its vector, what it is worth, where it was seen."""
+    """One face, ready to be kept: its vector, what it is worth, where it was seen, its aligned crop."""
 
     embeddings: Embeddings
     qualities: Qualities
     detections: Detections
+    crops: Pixels
 
 
 class Enroller:
@@ -79,13 +95,23 @@ class Enroller:
     def __call__(self, image: Pixels, where: str, choice: Choice | None = None) -> Enrolment:
         """Enrol one face of a picture; `where` names the picture in what is said about it."""
         choice = choice or Choice()
+        seen = self.look(image, where, choice)
+        if seen.faults and not choice.force:
+            raise EnrolmentRefused(f"{where}: {poor(seen.faults)}")
+        return self.enrol(seen)
+
+    def look(self, image: Pixels, where: str, choice: Choice) -> Sighting:
+        """Find the face that is meant, and say what is wrong with it."""
         found = self._detector([image])[0]
         chosen = found[np.array([_pick(found, where, choice, self._limits)])]
         crops = align(image, chosen.landmarks, self._head.spec)
         qualities = assess(chosen, crops, image.shape[1], image.shape[0])
-        if not choice.force:
-            _refuse_poor(qualities, self._limits, where)
-        return Enrolment(self._head(Crops(crops, np.zeros(1, np.int64))), qualities, chosen)
+        return Sighting(chosen, crops, qualities, tuple(_faults(qualities, self._limits)))
+
+    def enrol(self, seen: Sighting) -> Enrolment:
+        """The face as it is, whatever is wrong with it."""
+        embeddings = self._head(Crops(seen.crops, np.zeros(1, np.int64)))
+        return Enrolment(embeddings, seen.qualities, seen.detections, seen.crops)
 
 
 def left_to_right(detections: Detections) -> list[int]:
@@ -95,7 +121,7 @@ def left_to_right(detections: Detections) -> list[int]:
 
 def _pick(found: Detections, where: str, choice: Choice, limits: Limits) -> int:
     if not len(found):
-        raise EnrolmentRefused(f"{where}: no face found; use a photo that shows the face bigger and from the front")
+        raise NoFace(f"{where}: no face found; use a photo that shows the face bigger and from the front")
     ordered = left_to_right(found)
     if choice.face is not None:
         if choice.face > len(ordered):
@@ -110,7 +136,7 @@ def _pick(found: Detections, where: str, choice: Choice, limits: Limits) -> int:
     if len(large) == 1:
         return int(large[0])
     if len(ordered) > 1:
-        raise EnrolmentRefused(f"{where}: which face? {_listed(found, ordered)}; say which with its number (--face N)")
+        raise SeveralFaces(f"{where}: which face? {_listed(found, ordered)}; say which with its number (--face N)")
     return ordered[0]
 
 
@@ -123,22 +149,24 @@ def _listed(found: Detections, ordered: Sequence[int]) -> str:
     return f"the photo shows {count}: {', '.join(faces)}"
 
 
-def _refuse_poor(qualities: Qualities, limits: Limits, where: str) -> None:
-    """Name everything that is wrong, so that the next photo can be better in every respect."""
+def poor(faults: Sequence[str]) -> str:
+    """The sentence for a face that is not good enough."""
+    return f"the face is {' and '.join(faults)}; use another photo, or force it (--force)"
+
+
+def _faults(qualities: Qualities, limits: Limits) -> Iterator[str]:
+    """Everything that is wrong, so that the next photo can be better in every respect."""
     size, sharpness, yaw, inside = (
         float(figure[0]) for figure in (qualities.size, qualities.sharpness, qualities.yaw, qualities.inside)
     )
-    faults = []
     if size < limits.size:
-        faults.append(f"too small ({size:.0f} pixels, at least {limits.size:.0f} needed)")
+        yield f"too small ({size:.0f} pixels, at least {limits.size:.0f} needed)"
     if sharpness < limits.sharpness:
-        faults.append(f"too blurred (sharpness {sharpness:.1f}, at least {limits.sharpness:.0f} needed)")
+        yield f"too blurred (sharpness {sharpness:.1f}, at least {limits.sharpness:.0f} needed)"
     if inside < limits.inside:
-        faults.append(f"cut by the edge ({inside:.0%} of it in the picture, at least {limits.inside:.0%} needed)")
+        yield f"cut by the edge ({inside:.0%} of it in the picture, at least {limits.inside:.0%} needed)"
     if yaw > limits.yaw:
-        faults.append(f"turned too far to the side ({yaw:.2f} of a quarter turn, at most {limits.yaw:.2f} allowed)")
-    if faults:
-        raise EnrolmentRefused(f"{where}: the face is {' and '.join(faults)}; use another photo, or force it (--force)")
+        yield f"turned too far to the side ({yaw:.2f} of a quarter turn, at most {limits.yaw:.2f} allowed)"
 
 
 # --- a folder per person ---------------------------------------------------------------------------------------------
@@ -234,7 +262,17 @@ def _import_one(
 
 def file_digest(path: Path) -> str:
     """The SHA-256 of a file: equal files are the same photo, whatever they are called."""
+    return hashlib.sha256(read_photo(path)).hexdigest()
+
+
+def read_photo(path: Path) -> bytes:
+    """The bytes of a photo's file. What is no plain file, such as a pipe or a device that never ends, is not opened."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise InputError(f"{path}: this is no plain file; put the photo itself here")
+        if found.st_size > MOST_BYTES:
+            raise InputError(f"{path}: {found.st_size / 2**20:,.0f} MB are too many for a photo; make it smaller")
+        return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None

@@ -34,6 +34,14 @@ class EnrolmentRefused(GalleryError):
     """A photo is not good enough to enrol from; the message names the reason and the figure."""
 
 
+class NoFace(EnrolmentRefused):
+    """A photo shows no face."""
+
+
+class SeveralFaces(EnrolmentRefused):
+    """A photo shows several faces, and nothing says which is meant."""
+
+
 class Busy(ManyfacesError):
     """Every buffer of a stream is taken by a batch that was not pulled yet."""
 

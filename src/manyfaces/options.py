@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,14 @@ def default_gallery() -> Path:
     if named := os.environ.get("MANYFACES_GALLERY"):
         return Path(named)
     return Path(os.environ.get("XDG_DATA_HOME") or _home() / ".local" / "share") / "manyfaces" / "people.db"
+
+
+def cache_folder() -> Path:
+    """Where lies what can be made again. A user without a home, as in some containers, keeps it for as long as
+    temporary files last."""
+    home = _home()
+    kept = home / ".cache" if home != NO_HOME else Path(tempfile.gettempdir()) / ".cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or kept) / "manyfaces"
 
 
 def _home() -> Path:

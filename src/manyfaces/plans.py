@@ -14,7 +14,6 @@ import os
 import platform
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -25,7 +24,7 @@ from typing import Any, get_args
 
 from manyfaces.card import ModelCard, Task
 from manyfaces.errors import OutputError
-from manyfaces.options import Options
+from manyfaces.options import Options, cache_folder
 from manyfaces.runtime import BACKENDS, BATCH, MOST_THREADS, PRECISIONS, usable_cores
 
 FORMAT = 1
@@ -165,15 +164,7 @@ def _processor() -> tuple[str, str]:
 
 
 def plans_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache") / "manyfaces" / "plans"
-
-
-def _home() -> Path:
-    """A user without a home, as in some containers, keeps plans for as long as temporary files last."""
-    try:
-        return Path.home()
-    except RuntimeError:
-        return Path(tempfile.gettempdir())
+    return cache_folder() / "plans"
 
 
 def plan_path(machine: Machine) -> Path:

@@ -172,6 +172,9 @@ class Qualities:
     def __len__(self) -> int:
         return len(self.size)
 
+    def __getitem__(self, which: Index) -> Qualities:
+        return Qualities(self.size[which], self.sharpness[which], self.yaw[which], self.inside[which])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Emotions:
