@@ -11,11 +11,8 @@ import os
 import re
 import shutil
 import subprocess
-import sys
-import threading
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,129 +21,31 @@ import numpy as np
 import pytest
 
 import manyfaces as mf
-from manyfaces.cartoon import CAST, crowd_frames, draw_person
 from manyfaces.geometry import iou
 from manyfaces.sinks.tables import columns
-from manyfaces.types import Pixels
+from showing import NAMES, PATIENCE, SIZE, TABS, Files, drawn_files, serving
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[test]'")
 pytest.importorskip("fastapi", reason="the server is not installed: pip install '.[serve]'")
 
 ROOT = Path(mf.__file__).parent / "server" / "page"
 LANGUAGES = ("en", "vi", "zh")
-TABS = ("live", "pictures", "video", "people", "system")
-NAMES = ("Lan", "Minh Anh", "Amara", "Sơn Tùng", "小雨")
-"""Of six drawn people five are enrolled."""
-
-SIZE = (960, 540)
-PATIENCE = 90_000  # milliseconds; a machine may have much else to do
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 800}
 TOKEN = "a-long-and-random-token-for-enrolling"
 
 
-# --- what is shown ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Files:
-    """Pictures, a film and a camera's clip of the same drawn people."""
-
-    folder: Path
-
-    @property
-    def camera(self) -> Path:
-        return self.folder / "camera.mjpeg"
-
-    @property
-    def crowd(self) -> Path:
-        return self.folder / "crowd.png"
-
-    @property
-    def film(self) -> Path:
-        return self.folder / "film.webm"
-
-    @property
-    def gallery(self) -> Path:
-        return self.folder / "people.db"
-
-    def portrait(self, name: str) -> Path:
-        return self.folder / f"{name}.png"
+# --- server and browser ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    made = Files(tmp_path_factory.mktemp("page"))
-    frames = [frame.image for frame in islice(crowd_frames(6, 8, 10, SIZE), 16)]
-    _write(made.crowd, frames[0])
-    made.camera.write_bytes(b"".join(_jpeg(frame) for frame in frames))
-    _write_film(made.film, frames)
-    for number, name in enumerate((*NAMES, "Zoë")):
-        _write(made.portrait(name), _portrait(number))
-    gallery = mf.Gallery(made.gallery)
-    for name in NAMES:
-        gallery.add(name, [made.portrait(name)], force=True)
-    (made.folder / "broken.jpg").write_bytes(b"this is no picture")
-    return made
-
-
-def _portrait(number: int) -> Pixels:
-    painting, cover = draw_person(CAST[number], "neutral", 320)
-    return np.asarray(painting * cover[..., None] + 205 * (1 - cover[..., None]), np.uint8)
-
-
-def _jpeg(image: Pixels) -> bytes:
-    _, encoded = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
-    return encoded.tobytes()
-
-
-def _write(path: Path, image: Pixels) -> None:
-    _, encoded = cv2.imencode(".png", image[:, :, ::-1])
-    path.write_bytes(encoded.tobytes())
-
-
-def _write_film(path: Path, frames: Sequence[Pixels]) -> None:
-    """VP8, which every Chromium can play, also one without patented codecs. Each frame stands for a quarter of a
-    second, so that an expression lasts long enough to be a moment."""
-    import av
-
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libvpx", rate=4)
-        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
-        for image in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode())
-
-
-# --- server and browser ----------------------------------------------------------------------------------------------
-
-
-def _serve(gallery: Path, *more: str) -> Generator[str, None, None]:
-    command = [sys.executable, "-m", "manyfaces", "serve", "--port", "0", "--gallery", str(gallery), *more]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
-        assert running.stderr is not None
-        try:
-            address = _address(running.stderr)
-            # The log goes on; unread, it would fill the pipe and hold the server up.
-            threading.Thread(target=running.stderr.read, daemon=True).start()
-            yield address
-        finally:
-            running.terminate()
-            running.wait()
-
-
-def _address(lines: Iterable[str]) -> str:
-    said = []
-    for line in lines:
-        said.append(line)
-        if match := re.search(r"http://\S+/", line):
-            return match[0]
-    raise AssertionError(f"the server has not begun: {''.join(said)}")
+    return drawn_files(tmp_path_factory.mktemp("page"))
 
 
 @pytest.fixture(scope="module")
 def server(files: Files) -> Iterator[str]:
-    yield from _serve(files.gallery)
+    yield from serving(files.gallery)
 
 
 @pytest.fixture(scope="module")
@@ -438,8 +337,8 @@ def test_the_system_is_shown_with_its_models_terms_and_figures(server: str, brow
 
 def test_a_token_is_asked_for_until_it_is_right(files: Files, browse: Browse, tmp_path: Path) -> None:
     (tmp_path / "tokens").write_text(f"enrol:{TOKEN}\n", encoding="utf-8")
-    serving = _serve(files.gallery, "--token-file", str(tmp_path / "tokens"))
-    page = browse(next(serving))
+    serves = serving(files.gallery, "--token-file", str(tmp_path / "tokens"))
+    page = browse(next(serves))
     page.click("#live [data-part=start]")
     for given in ("wrong-wrong-wrong-wrong", TOKEN):
         page.fill("dialog input[type=password]", given)
@@ -448,7 +347,7 @@ def test_a_token_is_asked_for_until_it_is_right(files: Files, browse: Browse, tm
     until(page, "document.querySelectorAll('#live [data-part=list] li').length >= 5")
     assert page.evaluate("Object.values(localStorage)").count(TOKEN) == 0
     page.close()
-    serving.close()
+    serves.close()
     browse.visits[-1].errors.clear()  # the browser itself notes each answer of 401
 
 
