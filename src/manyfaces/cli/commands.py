@@ -16,6 +16,7 @@ import typer
 from manyfaces.cli import (
     analyze,
     bench,
+    compile,
     demo,
     distill,
     ensemble,
@@ -46,6 +47,7 @@ app.command("tune")(tune.tune)
 app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
 app.command("explain")(explain.explain)
+app.command("compile")(compile.compile_modules)
 app.add_typer(people.app, name="people")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(train.app, name="train")
