@@ -287,7 +287,7 @@ class Gallery:
             raise GalleryError(
                 f"{self.path}: nobody is enrolled yet, so there is nothing to calibrate; add people first"
             )
-        model = find("sface")[0].identifier
+        model = find(self._options.identity_network)[0].identifier
         if roster.embeddings.model != model:
             raise GalleryError(
                 f"{self.path}: was made with {roster.embeddings.model}, not {model}; enrol everybody anew"

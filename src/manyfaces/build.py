@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from manyfaces.attention import Budget, Thrifty
+from manyfaces.card import Task
 from manyfaces.detect.haar import HaarCascade
 from manyfaces.detect.yunet import Wanted, YuNet
 from manyfaces.engine import Plan
@@ -82,18 +83,23 @@ def build_detector(options: Options, callers: int = 1, tuned: TunedPlan | None =
 
 
 def build_emotion_head(options: Options, callers: int = 1, tuned: TunedPlan | None = None) -> EmotionHead:
-    name = "emotion" if options.emotion_model == "default" else options.emotion_model
-    weights = load(name)
-    if weights.card.task != "emotion":
-        raise WeightsError(f"{name}: this network does {weights.card.task}, not emotion; give an emotion network")
+    weights = _load(options.emotion_network, "emotion")
     network, batch = _network(weights, options, callers, tuned)
     return EmotionHead(network, weights.card, batch)
 
 
 def build_identity_head(options: Options, callers: int = 1, tuned: TunedPlan | None = None) -> IdentityHead:
-    weights = load("sface")
+    weights = _load(options.identity_network, "identity")
     network, batch = _network(weights, options, callers, tuned)
     return IdentityHead(network, weights.card.input, weights.card.identifier, batch)
+
+
+def _load(name: str, task: Task) -> Weights:
+    """The network, if it does what is asked."""
+    weights = load(name)
+    if weights.card.task != task:
+        raise WeightsError(f"{name}: this network does {weights.card.task}, not {task}; give an {task} network")
+    return weights
 
 
 def _network(weights: Weights, options: Options, callers: int, tuned: TunedPlan | None) -> tuple[Network, int]:
@@ -154,7 +160,7 @@ def _making(options: Options) -> Making:
     seen = [options.detector, options.threshold, options.min_face, options.max_face]
     if options.detector == "yunet":
         seen.append(way_for(options, find("yunet")[0], tuned))
-    return Making(repr(seen), repr(way_for(options, find("sface")[0], tuned)))
+    return Making(repr(seen), repr(way_for(options, find(options.identity_network)[0], tuned)))
 
 
 def calibrated_identifier(embeddings: Embeddings, names: Sequence[str]) -> Identifier:

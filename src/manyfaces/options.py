@@ -60,6 +60,7 @@ class Options:
     )
     emotion_rate: float = choice(EMOTION_RATE, "readings a second of each face's expression, unless every face is read")
     emotion_model: str = choice("default", "an emotion network of your own: its .onnx file, the card beside it")
+    identity_model: str = choice("default", "a face network of your own: its .onnx file, the card beside it")
     gallery: Path | None = choice(None, "the file with your people; without it the default gallery, if there is one")
     runtime: str = choice("auto", "auto: as tuned, else openvino; openvino; onnxruntime where it is installed")
     precision: str = choice(
@@ -74,6 +75,8 @@ class Options:
             raise UsageError(f"detector {self.detector!r}: known are yunet and haar")
         if not self.emotion and not self.identity and self.emotion_model != "default":
             raise UsageError("an emotion model was named, but the emotion head is switched off; drop one of the two")
+        if not self.identity and self.identity_model != "default":
+            raise UsageError("an identity model was named, but nobody is to be identified; drop one of the two")
         if not 0 < self.emotion_rate < float("inf"):
             raise UsageError(
                 f"emotion rate {self.emotion_rate}: expected a number of readings a second, more than 0; to read every "
@@ -84,6 +87,16 @@ class Options:
                 f"an emotion rate of {self.emotion_rate:g} a second was asked for, and also every face in every frame; "
                 "drop one of the two"
             )
+
+    @property
+    def emotion_network(self) -> str:
+        """What `weights.load` is to read expressions with."""
+        return "emotion" if self.emotion_model == "default" else self.emotion_model
+
+    @property
+    def identity_network(self) -> str:
+        """What `weights.load` is to tell people apart with."""
+        return "sface" if self.identity_model == "default" else self.identity_model
 
     @property
     def gallery_path(self) -> Path:

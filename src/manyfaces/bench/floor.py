@@ -105,8 +105,10 @@ def _detection(detect: Detector, pictures: list[Pixels]) -> Part:
 
 
 def _heads(options: Options) -> list[tuple[str, Weights]]:
-    emotion = "emotion" if options.emotion_model == "default" else options.emotion_model
-    wanted = [("emotion", emotion, options.emotion), ("identity", "sface", options.identity)]
+    wanted = [
+        ("emotion", options.emotion_network, options.emotion),
+        ("identity", options.identity_network, options.identity),
+    ]
     return [(name, load(model)) for name, model, is_on in wanted if is_on]
 
 

@@ -146,7 +146,7 @@ def how(options: Options) -> dict[str, str]:
     """How the results come about, for the report."""
     from manyfaces.weights import find
 
-    models = [find("yunet")[0], find("sface")[0], _emotion_card(options)]
+    models = [find("yunet")[0], find(options.identity_network)[0], _emotion_card(options)]
     changed = {name: value for name, value in asdict(options).items() if value != getattr(Options(), name)}
     return {
         "made by": f"manyfaces {version('manyfaces')}",
@@ -158,4 +158,4 @@ def how(options: Options) -> dict[str, str]:
 def _emotion_card(options: Options) -> ModelCard:
     from manyfaces.weights import find
 
-    return find("emotion" if options.emotion_model == "default" else options.emotion_model)[0]
+    return find(options.emotion_network)[0]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from manyfaces.stages import Detector
     from manyfaces.types import Detections, Floats, Pixels
 
-ONLY_FOUND = ("emotion", "identity", "every_face", "emotion_rate", "emotion_model", "gallery")
+ONLY_FOUND = ("emotion", "identity", "every_face", "emotion_rate", "emotion_model", "identity_model", "gallery")
 """Options that mean nothing where the network is named by the command, and nobody is named."""
 
 FOLDER = Path("explained")

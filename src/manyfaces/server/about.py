@@ -29,8 +29,8 @@ def about(options: Options, plan: Plan, has_tokens: bool) -> dict[str, Any]:
 def _cards(options: Options) -> list[ModelCard]:
     names = ["yunet"] if options.detector == "yunet" else []
     if options.emotion:
-        names.append("emotion" if options.emotion_model == "default" else options.emotion_model)
-    return [find(name)[0] for name in [*names, *(["sface"] if options.identity else [])]]
+        names.append(options.emotion_network)
+    return [find(name)[0] for name in [*names, *([options.identity_network] if options.identity else [])]]
 
 
 def _model(card: ModelCard) -> dict[str, str]:

@@ -47,7 +47,7 @@ def create(options: Options, limits: Limits, rules: Rules, log: Log | None = Non
     """The application for these options, with the networks loaded."""
     naming = Naming()
     stages, plan = build_engine(options, naming)
-    people = People(options.gallery_path, find("sface")[0].identifier, naming)
+    people = People(options.gallery_path, find(options.identity_network)[0].identifier, naming)
     service = Service(stages, plan, people, limits, about(options, plan, bool(rules.tokens)), log)
     return application(service, rules)
 

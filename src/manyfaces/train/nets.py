@@ -72,8 +72,8 @@ def shipped_parameters(network: EmotionNet) -> int:
 
 def _residual(design: Residual) -> EmotionNet:
     steps = zip(pairwise((design.stem, *design.widths)), design.depths, strict=True)
-    stages = [_stage(narrow, wide, depth, design.squeeze) for (narrow, wide), depth in steps]
-    features = nn.Sequential(_convolution(1, design.stem), nn.ReLU(inplace=True), *stages)
+    stages = [stage(narrow, wide, depth, design.squeeze) for (narrow, wide), depth in steps]
+    features = nn.Sequential(convolution(1, design.stem), nn.ReLU(inplace=True), *stages)
     return _with_read_outs(features, [nn.Dropout(design.dropout)], design.widths[-1])
 
 
@@ -87,10 +87,10 @@ class Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, squeeze: bool) -> None:
         super().__init__()
-        self.first = _convolution(inputs, outputs)
-        self.second = _convolution(outputs, outputs)
+        self.first = convolution(inputs, outputs)
+        self.second = convolution(outputs, outputs)
         self.weigh = Squeeze(outputs) if squeeze else nn.Identity()
-        self.around = nn.Identity() if inputs == outputs else _convolution(inputs, outputs, kernel=1)
+        self.around = nn.Identity() if inputs == outputs else convolution(inputs, outputs, kernel=1)
 
     def forward(self, features: Tensor) -> Tensor:
         inner = self.weigh(self.second(functional.relu(self.first(features), inplace=True)))
@@ -110,12 +110,14 @@ class Squeeze(nn.Module):
         return maps * weights[:, :, None, None]
 
 
-def _stage(inputs: int, outputs: int, depth: int, squeeze: bool) -> nn.Sequential:
+def stage(inputs: int, outputs: int, depth: int, squeeze: bool) -> nn.Sequential:
+    """Residual blocks at half the resolution of what goes in."""
     widths = (inputs, *(outputs,) * depth)
     return nn.Sequential(nn.MaxPool2d(2), *(Block(narrow, wide, squeeze) for narrow, wide in pairwise(widths)))
 
 
-def _convolution(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
+def convolution(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
+    """A convolution and its norm."""
     return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False), nn.BatchNorm2d(outputs))
 
 
@@ -135,7 +137,7 @@ class GlobalMax(nn.Module):
 def _mini_xception(design: MiniXception) -> EmotionNet:
     widths = pairwise((design.stem, *design.widths))
     blocks = [SeparableBlock(narrow, wide, design.dropout) for narrow, wide in widths]
-    features = nn.Sequential(_convolution(1, design.stem), nn.ReLU(inplace=True), *blocks)
+    features = nn.Sequential(convolution(1, design.stem), nn.ReLU(inplace=True), *blocks)
     dense = list(_dense((design.widths[-1], *design.hidden), design.dropout))
     network = _with_read_outs(features, dense, design.hidden[-1])
     if design.clipped:
@@ -191,7 +193,7 @@ LAYERS: Mapping[str, Callable[[], nn.Module]] = {
 def _genotype(design: Genotype) -> EmotionNet:
     widths = (design.stem, *(module.filters for module in design.modules))
     modules = [_module(narrow, one) for narrow, one in zip(widths, design.modules, strict=False)]
-    features = nn.Sequential(_convolution(1, design.stem), nn.ReLU(inplace=True), *modules)
+    features = nn.Sequential(convolution(1, design.stem), nn.ReLU(inplace=True), *modules)
     pool = GlobalMax() if design.pooling == "max" else GlobalMean()
     # A map for every class, pooled: there is no dense layer.
     emotions, votes = (nn.Conv2d(widths[-1], len(classes), 3, padding=1) for classes in (EMOTIONS, VOTES))
