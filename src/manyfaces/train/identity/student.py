@@ -1,0 +1,144 @@
+"""Small networks that learn an embedder's vectors: their designs, and from designs to layers.
+
+Depthwise separable blocks one after another, the last maps read position by position into one vector, as in the
+embedders they learn from (MobileFaceNet, SFace). PReLU stays, since OpenVINO joins it to the convolution before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from manyfaces.card import InputSpec, Point
+from manyfaces.train.ranges import TRUTH, Number, OneOf, Several, Whole, refuse_outside
+
+MEAN, SCALE = 127.5, 64.0
+"""Scaled so that the values of a picture have a spread of about one, which is what `augment` expects."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudentDesign:
+    """The choices of a student as data.
+
+    `widths` are the channels after each block, and the blocks named by `halving` (counted from 0) halve the maps first.
+    `residual` adds what went in where the shape stays. `length` is that of the vector.
+    """
+
+    side: int = 112
+    stem: int = 16
+    stem_stride: int = 1
+    widths: tuple[int, ...] = (32, 64, 64, 128, 128, 256, 256, 256, 256, 256, 256, 384, 256)
+    halving: tuple[int, ...] = (1, 3, 5, 11)
+    residual: bool = False
+    length: int = 128
+
+    def __post_init__(self) -> None:
+        refuse_outside(
+            self,
+            side=Whole(16, 512),
+            stem=Whole(1, 4096),
+            stem_stride=OneOf((1, 2)),
+            widths=Several(Whole(1, 4096)),
+            halving=Several(Whole(0, len(self.widths) - 1), least=0),
+            residual=TRUTH,
+            length=Whole(2, 4096),
+        )
+
+    @property
+    def last_side(self) -> int:
+        """How large the last maps are."""
+        side = -(-self.side // self.stem_stride)
+        for _ in self.halving:
+            side = -(-side // 2)
+        return side
+
+    def spec(self, template: tuple[Point, ...]) -> InputSpec:
+        """The contract of a network of this design, for faces that lie in a square of 1 as `template` says."""
+        places = tuple((x * self.side, y * self.side) for x, y in template)
+        return InputSpec(self.side, self.side, "rgb", MEAN, SCALE, places)
+
+
+class Student(nn.Module):
+    """Scaled pictures (n, 3, side, side) in, vectors (n, length) out, not yet of unit length."""
+
+    def __init__(self, design: StudentDesign) -> None:
+        super().__init__()
+        self.stem = Unit(3, design.stem, 3, design.stem_stride)
+        self.blocks = nn.ModuleList(_blocks(design))
+        inside = design.widths[-1] * design.last_side**2
+        self.read_out = nn.Sequential(nn.Flatten(), nn.Linear(inside, design.length, bias=False))
+        self.norm = nn.BatchNorm1d(design.length)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        maps = self.stem(pixels)
+        for block in self.blocks:
+            maps = block(maps)
+        vectors: Tensor = self.norm(self.read_out(maps))
+        return vectors
+
+
+class Unit(nn.Sequential):
+    """Convolution, norm, activation."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.PReLU(outputs),
+        )
+
+
+class Block(nn.Module):
+    """Every map by itself in space, then all maps together at every place."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, residual: bool) -> None:
+        super().__init__()
+        self.space = Unit(inputs, inputs, 3, stride, groups=inputs)
+        self.together = Unit(inputs, outputs, 1)
+        self.adds = residual and stride == 1 and inputs == outputs
+
+    def forward(self, maps: Tensor) -> Tensor:
+        result: Tensor = self.together(self.space(maps))
+        return result + maps if self.adds else result
+
+
+def _blocks(design: StudentDesign) -> Iterator[Block]:
+    inputs = design.stem
+    for number, width in enumerate(design.widths):
+        yield Block(inputs, width, 2 if number in design.halving else 1, design.residual)
+        inputs = width
+
+
+def unit_length(vectors: Tensor) -> Tensor:
+    """The same directions."""
+    return functional.normalize(vectors.float(), dim=1)
+
+
+class UnitVectors(nn.Module):
+    """What ships: unit vectors, whatever the network gives."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return unit_length(self.network(pixels))
+
+
+def parameters(network: nn.Module) -> int:
+    """How many numbers the network learns."""
+    return sum(one.numel() for one in network.parameters())
+
+
+def scaled(images: Tensor) -> Tensor:
+    """uint8 pictures (n, h, w, 3) as the card says: (n, 3, h, w), (pixel - mean) / scale."""
+    return (images.permute(0, 3, 1, 2).float() - MEAN) / SCALE
+
+
+def as_served(pixels: Tensor) -> Tensor:
+    """Scaled pictures back to the bytes that a network is served: (n, h, w, 3)."""
+    return (pixels * SCALE + MEAN).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
