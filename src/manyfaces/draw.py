@@ -161,8 +161,8 @@ def _candidates(face: Face, width: int, height: int) -> Iterator[_Label]:
     box = _whole(face)
     for text in label_texts(face):
         for size in _text_sizes(box, width, height):
-            fitting = _shortened(text, size, width)
-            for place in _places(box, _extent(fitting, size), width, height):
+            fitting = shortened(text, size, width)
+            for place in _places(box, extent(fitting, size), width, height):
                 yield _Label(fitting, place, size, _plate_colour(face))
 
 
@@ -209,25 +209,25 @@ def _draw_label(canvas: Pixels, label: _Label) -> None:
     if plate.size == 0:
         return
     plate[:] = label.colour
-    _write(plate, label.text, label.size, _contrast(label.colour))
+    write(plate, label.text, label.size, contrast(label.colour))
 
 
-def _contrast(background: Colour) -> Colour:
+def contrast(background: Colour) -> Colour:
     """Black or white, whichever stands out more: the luminance where both do equally, by WCAG 2's formula."""
     linear = [(value / 255) ** 2.2 for value in background]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return (0, 0, 0) if luminance > 0.179 else (255, 255, 255)
 
 
-def _shortened(text: str, size: int, width: int) -> str:
+def shortened(text: str, size: int, width: int) -> str:
     """The text, its name cut with an ellipsis where the picture is too narrow; if even that is too wide, its end."""
-    if _extent(text, size)[0] <= width:
+    if extent(text, size)[0] <= width:
         return text
     who, dot, what = text.rpartition(" · ")
     for head, tail in ((who, dot + what), (text, "")):
         for kept in range(len(head) - 1, 1, -1):
             shorter = head[:kept].rstrip(" -") + "..." + tail
-            if _extent(shorter, size)[0] <= width:
+            if extent(shorter, size)[0] <= width:
                 return shorter
     return text[:1]
 
@@ -243,7 +243,7 @@ def _padding(size: int) -> int:
     return max(2, round(0.28 * size))
 
 
-def _extent(text: str, size: int) -> tuple[int, int]:
+def extent(text: str, size: int) -> tuple[int, int]:
     """Width and height of the plate that holds the text."""
     high = round(1.42 * size)
     if _has_fonts():
@@ -253,7 +253,7 @@ def _extent(text: str, size: int) -> tuple[int, int]:
     return int(wide) + 2 * _padding(size), high
 
 
-def _write(plate: Pixels, text: str, size: int, colour: Colour) -> None:
+def write(plate: Pixels, text: str, size: int, colour: Colour) -> None:
     start = (_padding(size), round(1.08 * size))
     if _has_fonts():
         cv2.putText(plate, text, start, colour, cv2.FontFace("uni"), size, 500)

@@ -214,6 +214,13 @@ def photos_by_person(folder: Path) -> list[tuple[str, Path]]:
     return photos
 
 
+def folded(name: str) -> str:
+    """What is left of a name without case, width, blanks at its ends and marks that nobody sees: names that fold to
+    one are one name to who reads them."""
+    bare = "".join(letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf")
+    return unicodedata.normalize("NFKC", " ".join(bare.split()).casefold())
+
+
 def import_folder(
     folder: Path,
     enroller: Enroller,

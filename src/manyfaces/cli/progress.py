@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from types import TracebackType
+from typing import TypeVar
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+Thing = TypeVar("Thing")
 
 PLAIN_EVERY = 10.0
 """Seconds between two plain lines: enough to see life, few enough for a log."""
@@ -45,6 +49,12 @@ class Steps:
         elif not self._quiet and time.monotonic() - self._last >= PLAIN_EVERY:
             self._last = time.monotonic()
             typer.echo(self._line(), err=True)
+
+    def over(self, things: Iterable[Thing]) -> Iterator[Thing]:
+        """The things one by one, each counted when it is there."""
+        for thing in things:
+            self.advance()
+            yield thing
 
     def say(self, sentence: str) -> None:
         """A line that stays, above the bar where there is one."""

@@ -1,0 +1,187 @@
+"""What looks wrong in an album: copies, photos that hold another's face, one person under two names, names that are
+nearly one.
+
+A face is as like a person as the mean of its similarities to that person's photos, of copies only the first: a mean is
+not taken in by a second misfiled photo of the same stranger, as the nearest would be. docs/decisions/0015 says what
+the limits find and what they flag falsely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+
+from manyfaces.enrol import folded
+from manyfaces.prepare.album import Album
+from manyfaces.types import Floats, Integers
+
+AT_ONCE = 4_000_000
+"""Similarities held in memory at a time."""
+
+Sameness = Literal["the same file", "the same pixels", "nearly the same picture"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Mean similarities. stranger: a face less like its own folder than this is not that person's, or shows it unlike
+    all others. other: a face that is so like another person, and more than its own, is that one's. twins: two folders
+    more alike than this show one person."""
+
+    stranger: float
+    other: float
+    twins: float
+
+
+SFACE = Limits(stranger=0.22, other=0.35, twins=0.4)
+"""Of people's mean similarities to strangers of 65 the largest that is true is 0.37, of two people's 0.30; of faces to
+their own person one in a hundred is below 0.3."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Two faces of an album, by their places, that are one photo; `first` is the first of its group."""
+
+    first: int
+    second: int
+    sameness: Sameness
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A face that is unlike its own folder: `own` is how like. `other` is the person it is most like, and `similarity`
+    how like; where that is no more than strangers come, `other` is empty."""
+
+    place: int
+    own: float
+    other: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Twins:
+    """Two names whose photos look like one person's."""
+
+    first: str
+    second: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """All that somebody should look at before the album is used. `names`: pairs of names that differ only in case,
+    width, blanks or invisible marks."""
+
+    copies: tuple[Copy, ...]
+    strays: tuple[Stray, ...]
+    twins: tuple[Twins, ...]
+    names: tuple[tuple[str, str], ...]
+
+
+def doubts(album: Album, limits: Limits | None = None) -> Doubts:
+    """Everything that looks wrong. The limits of another network's vectors are taken from the album itself, where no
+    others are given."""
+    likeness = _Likeness(album)
+    chosen = limits or (SFACE if album.embeddings.model.startswith("sface") else likeness.limits())
+    everybody = sorted({*album.people, *(out.photo.person for out in album.left_out)})
+    return Doubts(
+        tuple(_copies(album)),
+        tuple(likeness.strays(chosen)),
+        tuple(likeness.twins(chosen.twins)),
+        tuple(near_names(everybody)),
+    )
+
+
+def near_names(names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Every pair of different names that a reader would take for one."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(folded(name), []).append(name)
+    for several in alike.values():
+        yield from combinations(several, 2)
+
+
+def _copies(album: Album) -> Iterator[Copy]:
+    firsts: dict[int, int] = {}
+    for place, group in enumerate(album.groups.tolist()):
+        first = firsts.setdefault(group, place)
+        if first != place:
+            yield Copy(first, place, _sameness(album, first, place))
+
+
+def _sameness(album: Album, first: int, second: int) -> Sameness:
+    if album.digests[first] == album.digests[second]:
+        return "the same file"
+    return "the same pixels" if album.decoded[first] == album.decoded[second] else "nearly the same picture"
+
+
+class _Likeness:
+    """How like every face is to every person, some faces at a time: a mean of products is a product with a mean."""
+
+    def __init__(self, album: Album) -> None:
+        self._vectors = album.embeddings.vectors
+        self._names, self._owners = np.unique(np.array(album.people, object), return_inverse=True)
+        self._firsts = _firsts(album.groups, self._owners)
+        counted = np.flatnonzero(self._firsts == np.arange(len(album)))
+        self._sums = np.zeros((len(self._names), self._vectors.shape[1]), np.float32)
+        np.add.at(self._sums, self._owners[counted], self._vectors[counted])
+        self._counts = np.bincount(self._owners[counted], minlength=len(self._names)).astype(np.float32)
+
+    def strays(self, limits: Limits) -> Iterator[Stray]:
+        """Where there is nothing of its own to compare with, there is no stray."""
+        own = self._own()
+        others, nearest = self._others()
+        is_other = (others >= limits.other) & (others > own)
+        for place in np.flatnonzero(~np.isnan(own) & ((own < limits.stranger) | is_other)).tolist():
+            name = str(self._names[nearest[place]]) if is_other[place] else ""
+            yield Stray(place, float(own[place]), name, float(others[place]))
+
+    def limits(self) -> Limits:
+        """Strangers lie around their mean, nineteen in twenty below two deviations more, hardly any below four."""
+        means = self._sums / np.maximum(self._counts, 1)[:, None]
+        cross = (means @ means.T)[~np.eye(len(means), dtype=bool)] if len(means) > 1 else np.zeros(1, np.float32)
+        own = self._own()
+        typical = float(np.median(own[~np.isnan(own)])) if np.any(~np.isnan(own)) else 1.0
+        mean, deviation = float(cross.mean()), float(cross.std())
+        between = (mean + typical) / 2
+        return Limits(min(mean + 2 * deviation, between), between, between)
+
+    def _others(self) -> tuple[Floats, Integers]:
+        """Of each face how like the most like other person is, and which; -1 where there is nobody else."""
+        likeness = np.full(len(self._vectors), -1, np.float32)
+        nearest = np.zeros(len(self._vectors), np.int64)
+        means = self._sums / np.maximum(self._counts, 1)[:, None]
+        step = max(AT_ONCE // max(len(means), 1), 1)
+        for start in range(0, len(self._vectors), step):
+            rows = slice(start, start + step)
+            likely = self._vectors[rows] @ means.T
+            likely[np.arange(len(likely)), self._owners[rows]] = -1
+            nearest[rows] = likely.argmax(axis=1)
+            likeness[rows] = likely.max(axis=1)
+        return likeness, nearest
+
+    def _own(self) -> Floats:
+        """The mean similarity to the other photos of the same folder; NaN where there are none."""
+        sums = (self._vectors * self._sums[self._owners]).sum(axis=1)
+        itself = (self._vectors * self._vectors[self._firsts]).sum(axis=1)
+        left = self._counts[self._owners] - 1
+        return np.where(left > 0, (sums - itself) / np.maximum(left, 1), np.nan).astype(np.float32)
+
+    def twins(self, limit: float) -> Iterator[Twins]:
+        means = self._sums / np.maximum(self._counts, 1)[:, None]
+        step = max(AT_ONCE // max(len(means), 1), 1)
+        for start in range(0, len(means), step):
+            likeness = means[start : start + step] @ means[start:].T
+            for row, column in np.argwhere(likeness >= limit).tolist():
+                if row < column:
+                    first, second = str(self._names[start + row]), str(self._names[start + column])
+                    yield Twins(first, second, float(likeness[row, column]))
+
+
+def _firsts(groups: Integers, owners: Integers) -> Integers:
+    """For each face the first copy of it in its own folder."""
+    _, first, which = np.unique(np.stack([groups, owners], axis=1), axis=0, return_index=True, return_inverse=True)
+    return np.asarray(first[which.reshape(-1)], np.int64)
