@@ -52,13 +52,22 @@ SCHEMA = (
     f"PRAGMA user_version = {VERSION}",
 )
 
+STAMPED = (
+    "CREATE TABLE IF NOT EXISTS stamp (id INTEGER PRIMARY KEY CHECK (id = 1), stamp INTEGER NOT NULL)",
+    "INSERT OR IGNORE INTO stamp VALUES (1, random())",
+    """CREATE TRIGGER IF NOT EXISTS stamped AFTER UPDATE OF revision ON state
+        BEGIN UPDATE stamp SET stamp = random(); END""",
+)
+"""What a gallery gets that grows large: a random number that every change draws anew, also one made by a program that
+knows nothing of it. `vectors` tells by it whether it fits."""
+
 
 class Database:
     """One gallery file and how long to wait for another process that is writing it."""
 
     def __init__(self, path: Path, patience: float) -> None:
         self.path = path
-        self._patience = patience
+        self.patience = patience
 
     def exists(self) -> bool:
         """Whether there is a gallery; an empty file counts as none yet, as it does for SQLite."""
@@ -98,9 +107,9 @@ class Database:
                 connection.execute("VACUUM")
                 blocked = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
             except sqlite3.OperationalError as error:
-                raise GalleryError(self._traces_left(str(error))) from error
+                raise GalleryError(self.traces_left(str(error))) from error
         if blocked:
-            raise GalleryError(self._traces_left("another program is reading the gallery"))
+            raise GalleryError(self.traces_left("another program is reading the gallery"))
 
     def _open_to_read(self) -> sqlite3.Connection:
         try:
@@ -133,7 +142,7 @@ class Database:
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         address = f"{self.path.absolute().as_uri()}?mode={mode}"
-        return sqlite3.connect(address, uri=True, timeout=self._patience, isolation_level=None)
+        return sqlite3.connect(address, uri=True, timeout=self.patience, isolation_level=None)
 
     def _reserve(self) -> None:
         """Templates of faces are keys to people: the file is its owner's alone from its first byte on."""
@@ -151,7 +160,7 @@ class Database:
 
     def _turn_log_on(self, connection: sqlite3.Connection) -> None:
         """Does nothing where it is on. SQLite does not wait by itself if another process is in the way."""
-        deadline = time.monotonic() + self._patience
+        deadline = time.monotonic() + self.patience
         while True:
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
@@ -205,7 +214,8 @@ class Database:
         except sqlite3.DatabaseError as error:
             raise GalleryError(f"{self.path}: {self._reason(str(error))}") from error
 
-    def _traces_left(self, why: str) -> str:
+    def traces_left(self, why: str) -> str:
+        """The sentence for a change that is made and not wiped away."""
         return (
             f"{self.path}: the change is saved, but what was removed may still be found in the files ({why}); "
             "when that is mended, run  manyfaces people purge"

@@ -8,9 +8,9 @@ from __future__ import annotations
 import base64
 import re
 import sqlite3
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta, timezone
 from os import PathLike
 from pathlib import Path
@@ -21,9 +21,10 @@ import numpy as np
 from manyfaces.errors import GalleryError, UsageError
 from manyfaces.gallery import names
 from manyfaces.gallery.calibration import Calibration
-from manyfaces.gallery.database import Database
-from manyfaces.gallery.roster import Roster
-from manyfaces.types import Embeddings, Qualities
+from manyfaces.gallery.database import STAMPED, Database
+from manyfaces.gallery.roster import GONE, Columns, MappedRoster, Roster
+from manyfaces.gallery.vectors import MAPPED_FROM, Change, Faces, Layout, Mapped, State, VectorFile
+from manyfaces.types import Embeddings, Integers, Qualities
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +80,25 @@ class Purged:
 class GalleryStore:
     """A gallery file. Nothing is opened or made before it is needed; a file that does not exist is an empty gallery.
 
+    From `mapped_from` faces on there is a second file beside it, with their vectors (`vectors`): it is made when they
+    are first asked for and may be written, and follows every change from then on.
+
     With `must_exist` a missing file is an error at once: for those who only read, a wrong path is more likely than an
     empty gallery.
     """
 
-    def __init__(self, path: str | PathLike[str], *, must_exist: bool = False, patience: float = 10.0) -> None:
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        *,
+        must_exist: bool = False,
+        patience: float = 10.0,
+        mapped_from: int = MAPPED_FROM,
+    ) -> None:
         self.path = Path(path)
         self._database = Database(self.path, patience)
+        self._vectors = VectorFile(self.path)
+        self._mapped_from = mapped_from
         if must_exist and not self._database.exists():
             raise GalleryError(f"{self.path}: there is no gallery here; make one with  manyfaces people add NAME PHOTO")
 
@@ -119,7 +132,14 @@ class GalleryStore:
             return tuple(name for (name,) in connection.execute(query, (digest,)))
 
     def roster(self) -> Roster:
-        """All vectors and whose they are, for searching."""
+        """All vectors and whose they are, for searching. Where there are many they are mapped, not read."""
+        with self._database.reading() as connection:
+            large = _has_faces(connection, self._mapped_from)
+            found = self._mapped(connection) if large else _roster(connection)
+        if found is None:
+            found = self._map_anew()
+        if found is not None:
+            return found
         with self._database.reading() as connection:
             return _roster(connection)
 
@@ -162,26 +182,29 @@ class GalleryStore:
         """
         name = names.checked(name)
         _check_faces(embeddings, qualities)
-        with self._database.writing() as connection:
+        with self._recording() as (connection, record):
             _refuse_other_model(self.path, connection, embeddings.model)
             owner = _find_or_add(connection, name)
             if consent is not None:
                 _set_consent(connection, owner, consent)
             if digest and _has_digest(connection, owner, digest):
                 return 0
-            connection.executemany(_ADD_FACE, _face_rows(owner, embeddings, qualities, source, digest))
+            rows = _face_rows(owner, embeddings, qualities, source, digest)
+            ids = [connection.execute(_ADD_FACE, row).lastrowid for row in rows]
+            record.added = Faces(np.array(ids, np.int64), np.full(len(ids), owner, np.int64), embeddings.vectors)
+            record.model = embeddings.model
             _touch(connection)
         return len(embeddings)
 
     def consent(self, name: str, consent: Consent) -> None:
         """Write down what a person agreed to, in place of what was written before."""
-        with self._changing(name) as connection:
+        with self._changing(name) as (connection, _):
             _set_consent(connection, _find(connection, name), consent)
         self._database.erase_traces()
 
     def rename(self, old: str, new: str) -> None:
         new = names.checked(new)
-        with self._changing(old) as connection:
+        with self._changing(old) as (connection, _):
             known = _find(connection, old)
             if connection.execute("SELECT 1 FROM person WHERE name = ? AND id <> ?", (new, known)).fetchone():
                 raise GalleryError(
@@ -194,8 +217,9 @@ class GalleryStore:
 
     def remove(self, name: str) -> int:
         """Forget a person with every trace in the file; how many faces went."""
-        with self._changing(name) as connection:
+        with self._changing(name) as (connection, record):
             known = _find(connection, name)
+            record.removed = _ids(connection, "WHERE person = ?", known)
             faces = connection.execute("DELETE FROM face WHERE person = ?", (known,)).rowcount
             connection.execute("DELETE FROM person WHERE id = ?", (known,))
             _forget_calibration(connection)
@@ -210,8 +234,10 @@ class GalleryStore:
             return Purged(0, ())
         now = now or datetime.now(timezone.utc)
         before = now - older_than if older_than is not None else None
-        with self._database.writing() as connection:
+        with self._recording() as (connection, record):
+            had = _ids(connection)
             purged = _purge(connection, now, before, everything)
+            record.removed = np.setdiff1d(had, _ids(connection), assume_unique=True)
             if purged.faces or purged.people:
                 _forget_calibration(connection)
         self._database.erase_traces()
@@ -225,11 +251,62 @@ class GalleryStore:
 
     # --- inside ---
 
-    def _changing(self, name: str) -> AbstractContextManager[sqlite3.Connection]:
+    def _changing(self, name: str) -> AbstractContextManager[tuple[sqlite3.Connection, _Record]]:
         """To change a person there must be one: asking for somebody in no gallery must not make a file."""
         if not self._database.exists():
             raise GalleryError(names.unknown(name, []))
-        return self._database.writing()
+        return self._recording()
+
+    @contextmanager
+    def _recording(self) -> Iterator[tuple[sqlite3.Connection, _Record]]:
+        """A transaction that the mapped vectors follow: they are prepared before it is committed and wiped of what went
+        afterwards."""
+        with ExitStack() as stack:
+            with self._database.writing() as connection:
+                before, record = _state(connection), _Record()
+                yield connection, record
+                change = Change(before, _state(connection), record.model, record.added, record.removed)
+                few = not _has_faces(connection, self._mapped_from // 2)
+                finish = stack.enter_context(self._vectors.following(change))
+            try:
+                finish()
+                if few:
+                    self._vectors.drop()
+            except OSError as error:
+                if len(record.removed):
+                    why = f"{self._vectors.path.name} cannot be written: {error.strerror}"
+                    raise GalleryError(self._database.traces_left(why)) from error
+
+    # --- the mapped vectors ---
+
+    def _mapped(self, connection: sqlite3.Connection) -> Roster | None:
+        """The roster from the file beside the gallery, if that fits what the gallery holds now."""
+        state = _state(connection)
+        mapped = self._vectors.read(state) if state.stamp else None
+        return _mapped_roster(connection, mapped, state) if mapped else None
+
+    def _map_anew(self) -> Roster | None:
+        """Make the file; None where it cannot be made, and the gallery itself must be read."""
+        try:
+            with Database(self.path, min(self._database.patience, PATIENCE)).writing() as connection:
+                found = self._mapped(connection)
+                if found is None and _has_faces(connection, self._mapped_from):
+                    self._write_vectors(connection)
+                    found = self._mapped(connection)
+                return found
+        except (GalleryError, OSError):
+            return None
+
+    def _write_vectors(self, connection: sqlite3.Connection) -> None:
+        for statement in STAMPED:
+            connection.execute(statement)
+        count, length = connection.execute("SELECT count(*), max(length(vector)) FROM face").fetchone()
+        layout = Layout.of(length // 4, count, _model(connection))
+        try:
+            self._vectors.write(_state(connection), layout, _all_faces(connection))
+        except OSError:
+            self._vectors.drop()
+            raise
 
     def _exported(self, person: Person, vectors: bool) -> dict[str, Any]:
         faces = [asdict(face) for face in self.faces(person.name)]
@@ -240,6 +317,21 @@ class GalleryStore:
                 face["vector"] = base64.b64encode(found[face["id"]]).decode("ascii")
         return {**asdict(person), "faces": faces}
 
+
+@dataclass(slots=True)
+class _Record:
+    """What a transaction does to the enrolled faces, told while it goes on."""
+
+    model: str = ""
+    added: Faces = field(default_factory=Faces.none)
+    removed: Integers = field(default_factory=lambda: np.empty(0, np.int64))
+
+
+PATIENCE = 1.0
+"""Seconds that somebody who only reads waits to make the file of vectors, before reading the gallery itself."""
+
+AT_ONCE = 10_000
+"""Faces read from the gallery at a time."""
 
 _PEOPLE = """SELECT name, count(face.id), person.added, coalesce(max(model), ''),
     consent, consent_by, consent_given, expires FROM person LEFT JOIN face ON face.person = person.id"""
@@ -328,6 +420,45 @@ def _roster(connection: sqlite3.Connection) -> Roster:
     return Roster(
         tuple(name for _, name in people), owners, Embeddings(vectors, _model(connection)), _revision(connection)
     )
+
+
+def _mapped_roster(connection: sqlite3.Connection, mapped: Mapped, state: State) -> Roster | None:
+    """None where the file speaks of people whom the gallery does not know."""
+    rows = connection.execute("SELECT id, name FROM person ORDER BY id").fetchall()
+    known = np.array([identifier for identifier, _ in rows], np.int64)
+    places = np.searchsorted(known, mapped.people)
+    here = mapped.people > 0
+    if not len(known) or not np.array_equal(known[np.minimum(places, len(known) - 1)][here], mapped.people[here]):
+        return None
+    columns = Columns(np.where(here, places, GONE), mapped.vectors, mapped.sketches)
+    return MappedRoster(tuple(name for _, name in rows), columns, mapped.model, state.revision)
+
+
+def _all_faces(connection: sqlite3.Connection) -> Iterator[Faces]:
+    cursor = connection.execute("SELECT id, person, vector FROM face ORDER BY person, id")
+    while rows := cursor.fetchmany(AT_ONCE):
+        ids, people, content = zip(*rows, strict=True)
+        if len({len(vector) for vector in content}) > 1:
+            raise sqlite3.DatabaseError("malformed: vectors of different lengths")
+        vectors = np.frombuffer(b"".join(content), "<f4").reshape(len(rows), -1)
+        yield Faces(np.array(ids, np.int64), np.array(people, np.int64), vectors)
+
+
+def _ids(connection: sqlite3.Connection, which: str = "", *values: int) -> Integers:
+    return np.array([row[0] for row in connection.execute(f"SELECT id FROM face {which}", values)], np.int64)
+
+
+def _has_faces(connection: sqlite3.Connection, count: int) -> bool:
+    """Whether there are so many, without counting all."""
+    last = connection.execute("SELECT 1 FROM face INDEXED BY face_of_person LIMIT 1 OFFSET ?", (max(count - 1, 0),))
+    return last.fetchone() is not None
+
+
+def _state(connection: sqlite3.Connection) -> State:
+    """Without a stamp, which only large galleries have, no file of vectors can fit."""
+    stamped = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'stamp'").fetchone()
+    stamp = connection.execute("SELECT stamp FROM stamp").fetchone() if stamped else None
+    return State(_revision(connection), int(stamp[0]) if stamp else 0)
 
 
 def _revision(connection: sqlite3.Connection) -> int:
