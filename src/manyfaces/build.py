@@ -18,7 +18,7 @@ from manyfaces.detect.yunet import Wanted, YuNet
 from manyfaces.engine import Plan
 from manyfaces.enrol import Enroller
 from manyfaces.errors import WeightsError
-from manyfaces.gallery.calibrate import calibrate
+from manyfaces.gallery.calibrate import FALSE_ACCEPT_RATE, calibrate
 from manyfaces.gallery.matcher import Matcher
 from manyfaces.gallery.roster import Roster
 from manyfaces.gallery.store import GalleryStore
@@ -163,12 +163,14 @@ def _making(options: Options) -> Making:
     return Making(repr(seen), repr(way_for(options, find(options.identity_network)[0], tuned)))
 
 
-def calibrated_identifier(embeddings: Embeddings, names: Sequence[str]) -> Identifier:
+def calibrated_identifier(
+    embeddings: Embeddings, names: Sequence[str], false_accept_rate: float = FALSE_ACCEPT_RATE
+) -> Identifier:
     """A gallery of these faces that lives only in memory, calibrated as one on disk would be."""
     people, owners = np.unique(np.array(names), return_inverse=True)
     order = np.argsort(owners, kind="stable")
     roster = Roster(tuple(people.tolist()), owners[order].astype(np.int64), embeddings[order], revision=0)
-    return Matcher(roster, calibrate(roster))
+    return Matcher(roster, calibrate(roster, false_accept_rate))
 
 
 def nobody(embeddings: Embeddings) -> Identities:

@@ -18,12 +18,13 @@ BATCH = 32
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Portraits:
-    """Pictures by name and the vector of each one's main face; `found` is False where no face was detected, its vector
-    zero."""
+    """Pictures by name, the vector of each one's main face and its aligned crop; `found` is False where no face was
+    detected, its vector zero and its crop black."""
 
     names: tuple[str, ...]
     embeddings: Embeddings
     found: npt.NDArray[np.bool_]
+    crops: Pixels
 
     @property
     def undetected(self) -> list[str]:
@@ -42,7 +43,7 @@ def read_portraits(pictures: Iterable[tuple[str, Pixels]], stages: Stages) -> Po
         names.append(name)
         found.append(len(crop) == 1)
         crops += list(crop)
-    return _spread(tuple(names), np.array(found, bool), _embedded(crops, stages.identity))
+    return _spread(tuple(names), np.array(found, bool), crops, stages.identity)
 
 
 def _main_crop(image: Pixels, stages: Stages, head: Head[Embeddings]) -> Pixels:
@@ -71,9 +72,13 @@ def _embedded(crops: list[Pixels], head: Head[Embeddings]) -> Iterator[Embedding
         yield head(Crops(pixels, np.arange(len(pixels), dtype=np.int64)))
 
 
-def _spread(names: tuple[str, ...], found: npt.NDArray[np.bool_], parts: Iterator[Embeddings]) -> Portraits:
-    several = list(parts)
+def _spread(
+    names: tuple[str, ...], found: npt.NDArray[np.bool_], crops: list[Pixels], head: Head[Embeddings]
+) -> Portraits:
+    several = list(_embedded(crops, head))
     dense: Floats = np.concatenate([part.vectors for part in several])
     vectors = np.zeros((len(names), dense.shape[1]), np.float32)
     vectors[found] = dense
-    return Portraits(names, Embeddings(vectors, several[0].model), found)
+    pixels = np.zeros((len(names), head.spec.height, head.spec.width, head.spec.depth), np.uint8)
+    pixels[found] = np.stack(crops) if crops else pixels[:0]
+    return Portraits(names, Embeddings(vectors, several[0].model), found, pixels)

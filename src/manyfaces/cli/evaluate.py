@@ -28,12 +28,15 @@ Thing = TypeVar("Thing")
 CLIP_TRUTH = ".truth.json"
 
 DETECTING = ("emotion", "identity", "every_face", "emotion_rate", "emotion_model", "gallery")
-"""Options that mean nothing where faces are only found, or compared without a gallery."""
+"""Options that mean nothing where faces are compared without a gallery."""
+
+FINDING = (*DETECTING, "identity_model")
+"""Those that mean nothing where faces are only found."""
 
 FOLLOWING = ("emotion", "emotion_rate", "emotion_model", "gallery")
 """Those that mean nothing to who is which over time."""
 
-CUT_ALREADY = ("detector", "threshold", "min_face", "max_face", *DETECTING)
+CUT_ALREADY = ("detector", "threshold", "min_face", "max_face", *FINDING)
 """Those that mean nothing where faces come cut and the network is named by the command itself."""
 
 app = typer.Typer(no_args_is_help=True, help="Honest figures for every part, as a table and as JSON.")
@@ -91,21 +94,25 @@ def identity(
     data: Annotated[Path, typer.Option(help="A folder of photos per person; exact duplicates are left out.")],
     splits: Annotated[int, typer.Option(min=1, help="Random stratified 80:20 splits.")] = 20,
     seed: int = 0,
+    plot: Annotated[Path | None, typer.Option(help="Draw the curves of pairs and of strangers into this .png.")] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """The nearest enrolled face over random splits, and strangers against a calibrated gallery."""
+    """Who is who over random splits, by every way to compare; pairs; and strangers against calibrated galleries."""
     from manyfaces.build import calibrated_identifier
+    from manyfaces.cli.identity import refuse, show, write
     from manyfaces.evaluate.identity import identity_score, photos_by_folder
 
+    refuse(plot, json_file, data)
     photos = photos_by_folder(data)
     people = [name for name, paths in photos.items() for _ in paths]
     portraits = _portraits([path for paths in photos.values() for path in paths], options)
     score = identity_score(portraits, people, splits, seed, calibrated_identifier)
-    _show({**asdict(score), "pictures": len(people), "people": len(photos)}, json_file)
+    show(score)
+    write(score, len(photos), plot, json_file)
 
 
 @app.command()
-@partial(with_options, without=DETECTING)
+@partial(with_options, without=FINDING)
 def detection(
     options: Options,
     truth: Truth,

@@ -1,29 +1,41 @@
-"""A folder per person: how often is the nearest enrolled face the right one, and are strangers kept out?
+"""A folder per person: how often is everybody told apart, and are strangers kept out?
 
-Every split enrols 80 % of each person's photos and asks about the rest; a photo without a detected face is wrong. For
-the open-set figures each person in turn is a stranger whom the gallery does not know.
+Every split enrols 80 % of each person's photos and asks about the rest; copies of one photo stay together, and a photo
+without a detected face is wrong. For the open-set figures each person in turn is a stranger whom the gallery does not
+know; the open-set curve draws who is enrolled by lot, for galleries of several sizes.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from manyfaces.errors import InputError
+from manyfaces.evaluate.open_set import DRAWS, CalibratedAt, OpenPoint, Tally, missed, open_curve
+from manyfaces.evaluate.shares import Interval
+from manyfaces.evaluate.verification import FALSE_ACCEPTS, equal_error_rate, roc, true_accepts
+from manyfaces.gallery.roster import Roster
+from manyfaces.gallery.rules import DEFAULT, RULES, Rule
+from manyfaces.gallery.search import Search
 from manyfaces.portraits import Portraits
-from manyfaces.stages import Identifier
-from manyfaces.types import Embeddings
+from manyfaces.prepare.copies import grouped
+from manyfaces.types import Integers
 
 Flags: TypeAlias = npt.NDArray[np.bool_]
-MakeIdentifier: TypeAlias = Callable[[Embeddings, list[str]], Identifier]
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+
+RATE = 0.01
+"""The stated share of strangers of the single open-set figures."""
+
+MOST_PAIRED = 3000
+"""Photos of which every pair is compared; of more, as many are taken evenly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +51,22 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True)
 class IdentityScore:
+    """`rules`: the accuracy of each way to compare, `rule` the one that the other figures are of. `copies`: photos that
+    are nearly another one, which share its side in every split."""
+
     accuracy: float
     accuracy_std: float
+    accuracy_interval: Interval
     splits: int
+    pictures: int
+    rule: str
+    rules: dict[str, dict[str, Any]]
     undetected: list[str]
+    copies: list[str]
     wrong: list[Mistake]
-    open_set: dict[str, float]
+    verification: dict[str, Any]
+    open_set: dict[str, Any]
+    open_curve: list[OpenPoint]
 
 
 def photos_by_folder(data: Path) -> dict[str, list[Path]]:
@@ -67,93 +89,161 @@ def _new_photos(folder: Path, seen: set[str]) -> Iterator[Path]:
                 yield path
 
 
-def stratified_splits(people: list[str], count: int, seed: int, share: float = 0.2) -> Iterator[Flags]:
-    """Masks of the photos held back: of each person the same share, at least one, never all."""
+def stratified_splits(
+    people: Sequence[str], count: int, seed: int, share: float = 0.2, groups: Integers | None = None
+) -> Iterator[Flags]:
+    """Masks of the photos held back: of each person the same share, at least one, never all; all of a group or none."""
     names = np.array(people)
+    together = np.arange(len(names)) if groups is None else groups
     for split in range(count):
         rng = np.random.default_rng((seed, split))
         held = np.zeros(len(names), bool)
         for name in np.unique(names):
             photos = np.flatnonzero(names == name)
             back = int(np.clip(round(share * len(photos)), 1, len(photos) - 1))
-            held[rng.choice(photos, back, replace=False)] = True
+            held[photos] = _some_groups(together[photos], back, rng)
         yield held
 
 
+def _some_groups(groups: Integers, wanted: int, rng: np.random.Generator) -> Flags:
+    """Groups by lot until as many photos are chosen as wanted; the last group always stays."""
+    chosen = np.zeros(len(groups), bool)
+    for group in rng.permutation(np.unique(groups))[:-1]:
+        if chosen.sum() >= wanted:
+            break
+        chosen |= groups == group
+    return chosen
+
+
 def identity_score(
-    portraits: Portraits, people: list[str], splits: int, seed: int, make_identifier: MakeIdentifier
+    portraits: Portraits, people: list[str], splits: int, seed: int, make_identifier: CalibratedAt
 ) -> IdentityScore:
-    """Closed set by the nearest enrolled face; open set by a gallery calibrated on what it has enrolled."""
-    accuracies: list[float] = []
-    mistakes: Counter[tuple[int, int]] = Counter()
-    strangers, known = _Rate(), _Rate()
-    for held in stratified_splits(people, splits, seed):
-        taken_for = _nearest(portraits, held)
-        right = np.array([taken >= 0 and people[taken] == people[photo] for photo, taken in taken_for])
-        accuracies.append(float(right.mean()))
-        mistakes.update(pair for pair, fine in zip(taken_for, right, strict=True) if not fine)
-        for stranger in sorted(set(people)):
-            _ask_open(portraits, people, held, stranger, make_identifier, strangers, known)
+    """Closed set by every rule; open set by galleries calibrated on what they have enrolled."""
+    names, owners = np.unique(np.array(people), return_inverse=True)
+    asked = _Asked(portraits, tuple(names.tolist()), owners.astype(np.int64))
+    groups = copies(portraits)
+    held = list(stratified_splits(people, splits, seed, groups=groups))
+    answers = {name: [asked.answers(rule, back) for back in held] for name, rule in RULES.items()}
+    accuracies = {name: asked.accuracy(given, held) for name, given in answers.items()}
+    again = list(stratified_splits(people, DRAWS, seed + 1, groups=groups))
     return IdentityScore(
-        accuracy=float(np.mean(accuracies)),
-        accuracy_std=float(np.std(accuracies)),
+        accuracy=accuracies[DEFAULT.name]["accuracy"],
+        accuracy_std=accuracies[DEFAULT.name]["std"],
+        accuracy_interval=accuracies[DEFAULT.name]["interval"],
         splits=splits,
+        pictures=len(people),
+        rule=DEFAULT.name,
+        rules=accuracies,
         undetected=portraits.undetected,
-        wrong=[_mistake(portraits, people, *pair, count) for pair, count in sorted(mistakes.items())],
-        open_set={"fpir": strangers.share, "fnir": known.share},
+        copies=[portraits.names[photo] for photo in _copied(groups)],
+        wrong=asked.mistakes(answers[DEFAULT.name], held),
+        verification=pairs_score(portraits, asked.owners, groups),
+        open_set=asked.open_set(held, make_identifier),
+        open_curve=open_curve(portraits, people, again, make_identifier, seed),
     )
 
 
-def _nearest(portraits: Portraits, held: Flags) -> list[tuple[int, int]]:
-    """For each photo held back: itself and the enrolled photo it looks most like, or -1."""
-    enrolled = np.flatnonzero(~held & portraits.found)
-    vectors = portraits.embeddings.vectors
-    similarities = vectors[held] @ vectors[enrolled].T
-    best = enrolled[similarities.argmax(axis=1)]
-    return [
-        (int(photo), int(taken) if portraits.found[photo] else -1)
-        for photo, taken in zip(np.flatnonzero(held), best, strict=True)
-    ]
+def copies(portraits: Portraits) -> Integers:
+    """A number per photo, equal where one photo is nearly the other."""
+    return grouped(portraits.names, portraits.names, portraits.crops, portraits.embeddings.vectors)
 
 
-class _Rate:
-    """Counts how often something happened."""
-
-    def __init__(self) -> None:
-        self._happened = self._asked = 0
-
-    def count(self, happened: list[bool]) -> None:
-        self._happened += sum(happened)
-        self._asked += len(happened)
-
-    @property
-    def share(self) -> float:
-        return self._happened / max(self._asked, 1)
+def _copied(groups: Integers) -> list[int]:
+    """All but the first photo of every group."""
+    return sorted(set(range(len(groups))) - set(np.unique(groups, return_index=True)[1].tolist()))
 
 
-def _ask_open(
-    portraits: Portraits,
-    people: list[str],
-    held: Flags,
-    stranger: str,
-    make_identifier: MakeIdentifier,
-    strangers: _Rate,
-    known: _Rate,
-) -> None:
-    """Enrol everybody but one, and show the gallery that one's photos and the photos held back."""
-    foreign = np.array([name == stranger for name in people])
-    enrolled = ~held & ~foreign & portraits.found
-    identify = make_identifier(portraits.embeddings[enrolled], [people[i] for i in np.flatnonzero(enrolled)])
-    unknown = identify(portraits.embeddings[foreign & portraits.found])
-    strangers.count([name is not None for name in unknown.names])
-    asked = np.flatnonzero(held & ~foreign)
-    answers = identify(portraits.embeddings[asked]).names
-    known.count([name != people[i] or not portraits.found[i] for name, i in zip(answers, asked.tolist(), strict=True)])
+def pairs_score(portraits: Portraits, owners: Integers, groups: Integers) -> dict[str, Any]:
+    """Every pair of photos, copies apart: the same person or not? A pair with an undetected face is never accepted."""
+    chosen = np.unique(np.linspace(0, len(owners) - 1, min(len(owners), MOST_PAIRED)).astype(np.int64))
+    vectors, found = portraits.embeddings.vectors[chosen], portraits.found[chosen]
+    first, second = np.triu_indices(len(chosen), 1)
+    similarities = (vectors @ vectors.T)[first, second]
+    similarities[~(found[first] & found[second])] = -1
+    same = owners[chosen][first] == owners[chosen][second]
+    genuine = similarities[same & (groups[chosen][first] != groups[chosen][second])]
+    impostor = similarities[~same]
+    return {
+        "genuine": len(genuine),
+        "impostor": len(impostor),
+        "eer": equal_error_rate(genuine, impostor),
+        "tar_at_far": {far: true_accepts(genuine, impostor, float(far)) for far in FALSE_ACCEPTS},
+        "curve": roc(genuine, impostor),
+    }
 
 
-def _mistake(portraits: Portraits, people: list[str], photo: int, taken: int, splits: int) -> Mistake:
-    if taken < 0:
-        return Mistake(portraits.names[photo], people[photo], None, None, splits)
-    vectors = portraits.embeddings.vectors
-    similarity = round(float(vectors[photo] @ vectors[taken]), 4)
-    return Mistake(portraits.names[photo], people[photo], people[taken], similarity, splits)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """Everybody's photos, and the answers that galleries of some of them give about the others."""
+
+    portraits: Portraits
+    names: tuple[str, ...]
+    owners: Integers
+
+    def enrolled(self, held: Flags) -> Roster:
+        photos = np.flatnonzero(~held & self.portraits.found)
+        photos = photos[np.argsort(self.owners[photos], kind="stable")]
+        return Roster(self.names, self.owners[photos], self.portraits.embeddings[photos])
+
+    def answers(self, rule: Rule, held: Flags) -> Integers:
+        """Whom each photo held back is taken for; nobody, -1, where it shows no face."""
+        photos = np.flatnonzero(held)
+        answers = Search(rule(self.enrolled(held)))(self.portraits.embeddings[photos]).people
+        return np.where(self.portraits.found[photos], answers, -1).astype(np.int64)
+
+    def accuracy(self, answers: Sequence[Integers], held: Sequence[Flags]) -> dict[str, Any]:
+        tally = Tally(len(self.names))
+        shares = []
+        for given, back in zip(answers, held, strict=True):
+            photos = np.flatnonzero(back)
+            right = given == self.owners[photos]
+            tally.count(photos, self.owners, right.tolist())
+            shares.append(float(right.mean()))
+        return {"accuracy": float(np.mean(shares)), "std": float(np.std(shares)), "interval": tally.share()[1]}
+
+    def mistakes(self, answers: Sequence[Integers], held: Sequence[Flags]) -> list[Mistake]:
+        found: Counter[tuple[int, int]] = Counter()
+        for given, back in zip(answers, held, strict=True):
+            found.update(
+                (photo, self._nearest_of(photo, taken, back))
+                for photo, taken in zip(np.flatnonzero(back).tolist(), given.tolist(), strict=True)
+                if taken != self.owners[photo]
+            )
+        return [self._mistake(*pair, count) for pair, count in sorted(found.items())]
+
+    def _nearest_of(self, photo: int, person: int, held: Flags) -> int:
+        """The enrolled photo of this person that the photo looks most like; -1 of nobody."""
+        theirs = np.flatnonzero((self.owners == person) & ~held & self.portraits.found)
+        if not len(theirs):
+            return -1
+        vectors = self.portraits.embeddings.vectors
+        return int(theirs[(vectors[theirs] @ vectors[photo]).argmax()])
+
+    def _mistake(self, photo: int, taken: int, splits: int) -> Mistake:
+        picture, person = self.portraits.names[photo], self.names[self.owners[photo]]
+        if taken < 0:
+            return Mistake(picture, person, None, None, splits)
+        vectors = self.portraits.embeddings.vectors
+        similarity = round(float(vectors[photo] @ vectors[taken]), 4)
+        return Mistake(picture, person, self.names[self.owners[taken]], similarity, splits)
+
+    def open_set(self, held: Sequence[Flags], make_identifier: CalibratedAt) -> dict[str, Any]:
+        """Enrol everybody but one, and show the gallery that one's photos and the photos held back."""
+        strangers, known = Tally(len(self.names)), Tally(len(self.names))
+        for back in held:
+            for stranger in range(len(self.names)):
+                self._ask_open(back, stranger, make_identifier, strangers, known)
+        (fpir, fpir_interval), (fnir, fnir_interval) = strangers.share(), known.share()
+        return {"fpir": fpir, "fnir": fnir, "fpir_interval": fpir_interval, "fnir_interval": fnir_interval}
+
+    def _ask_open(
+        self, held: Flags, stranger: int, make_identifier: CalibratedAt, strangers: Tally, known: Tally
+    ) -> None:
+        foreign = self.owners == stranger
+        enrolled = np.flatnonzero(~held & ~foreign & self.portraits.found)
+        embeddings = self.portraits.embeddings
+        identify = make_identifier(embeddings[enrolled], [self.names[owner] for owner in self.owners[enrolled]], RATE)
+        unknown = np.flatnonzero(foreign & self.portraits.found)
+        strangers.count(unknown, self.owners, [name is not None for name in identify(embeddings[unknown]).names])
+        own = np.flatnonzero(held & ~foreign)
+        known.count(own, self.owners, list(missed(self.portraits, own, self.owners, self.names, identify)))

@@ -88,3 +88,13 @@ def true_accepts(genuine: Floats, impostor: Floats, false_accept_rate: float) ->
     highest = np.sort(impostor)[::-1]
     threshold = highest[allowed] if allowed < len(highest) else -np.inf
     return float(np.mean(genuine > threshold)) if len(genuine) else 0.0
+
+
+def roc(genuine: Floats, impostor: Floats, points: int = 61) -> list[tuple[float, float]]:
+    """Shares of impostor and of genuine pairs accepted, at false accepts from 1 in 10,000 to all of them."""
+    highest, same = np.sort(impostor)[::-1], np.sort(genuine)
+    rates = np.logspace(-4, 0, points)
+    allowed = np.floor(rates * len(highest)).astype(np.int64)
+    thresholds = np.append(highest, -np.inf)[allowed]
+    accepted = 1 - np.searchsorted(same, thresholds, side="right") / max(len(same), 1)
+    return list(zip(rates.tolist(), accepted.tolist(), strict=True))
