@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from manyfaces.gallery.store import Consent
 
 app = typer.Typer(no_args_is_help=True, help="The people you have enrolled.")
-
 GalleryFile = Annotated[Path | None, typer.Option("--gallery", help="The gallery file, if not the default one.")]
+Network = Annotated[
+    str, typer.Option("--identity-model", help="A face network of your own: its .onnx file, the card beside it.")
+]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The person's name, in any script.")]
 Force = Annotated[bool, typer.Option("--force", help="Enrol faces that are too small, blurred, cut or turned.")]
 Agreed = Annotated[str, typer.Option("--consent", help="What the person agreed to, in words; kept with the person.")]
@@ -58,11 +60,12 @@ def add(
     ] = False,
     consent: Agreed = "",
     expires: Expires = "",
+    identity_model: Network = "default",
 ) -> None:
     """Enrol a person from photos; those that are not good enough, or show somebody else than the photos this person is
     enrolled from already, are refused with the reason."""
     agreed = _consent(consent, expires)
-    outcome, people = Outcome(), _open(gallery)
+    outcome, people = Outcome(), _open(gallery, identity_model)
     several = expanded(photos, outcome)
     for photo, became in people.add_each(name, several, face=face, force=force, consent=agreed):
         if isinstance(became, ManyfacesError):
@@ -86,11 +89,12 @@ def import_folder(
     force: Force = False,
     consent: Agreed = "",
     expires: Expires = "",
+    identity_model: Network = "default",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
 ) -> None:
     """Enrol everybody of a folder that holds a folder of photos per person. A consent is everybody's."""
     agreed = _consent(consent, expires)
-    people, outcome = _open(gallery), Outcome()
+    people, outcome = _open(gallery, identity_model), Outcome()
     became: Counter[str] = Counter()
     for photo in _with_progress(people.import_folder(folder, force=force, consent=agreed), quiet):
         became[photo.status] += 1
@@ -195,9 +199,10 @@ def purge(
 def calibrate(
     gallery: GalleryFile = None,
     false_accepts: Annotated[float, typer.Option(help="The share of strangers that may be given a name.")] = 0.01,
+    identity_model: Network = "default",
 ) -> None:
     """Compute from the gallery's own faces when a face gets a name; repeated by itself as the gallery grows."""
-    found = _existing(gallery).calibrate(false_accepts)
+    found = _existing(gallery, identity_model).calibrate(false_accepts)
     sources = {
         "shipped": "shipped figures, since this gallery is too small to tell",
         "gallery": "this gallery's own faces",
@@ -269,14 +274,14 @@ def verify(
     )
 
 
-def _existing(gallery: Path | None) -> Gallery:
+def _existing(gallery: Path | None, identity_model: str = "default") -> Gallery:
     """To look at; where a path was given and nothing is there, it was more likely mistyped than meant to be empty."""
     if gallery and not gallery.exists():
         raise GalleryError(f"{gallery}: there is no gallery here; check the path, or make one with people add")
-    return _open(gallery)
+    return _open(gallery, identity_model)
 
 
-def _open(gallery: Path | None) -> Gallery:
+def _open(gallery: Path | None, identity_model: str = "default") -> Gallery:
     from manyfaces.api import Gallery
 
-    return Gallery(gallery)
+    return Gallery(gallery, Options(identity_model=identity_model))
