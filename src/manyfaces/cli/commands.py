@@ -27,6 +27,7 @@ from manyfaces.cli import (
     search,
     serve,
     train,
+    train_identity,
     tune,
 )
 from manyfaces.cli.outcome import DONE, NOTHING_DONE, WRONG_USAGE, complain
@@ -50,6 +51,7 @@ app.command("explain")(explain.explain)
 app.command("compile")(compile.compile_modules)
 app.add_typer(people.app, name="people")
 app.add_typer(evaluate.app, name="evaluate")
+train.app.command("identity")(train_identity.identity)
 app.add_typer(train.app, name="train")
 app.add_typer(search.app, name="search")
 app.add_typer(ensemble.app, name="ensemble")
