@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from manyfaces.optimize.compiling import Built, Module
 
 PREFIX = "manyfaces-compile-"
+NOTHING = "nothing was put in place: what was asked for needs all of these modules"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,9 @@ def compile_modules(
     found = _found(modules, outcome)
     if remove:
         _remove(found, outcome)
+    elif outcome.status and wish.needs_all:
+        complain(NOTHING)
+        raise typer.Exit(NOTHING_DONE)
     elif found:
         _refuse(found, wish)
         with TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as workplace:
@@ -142,7 +146,7 @@ def _make(modules: Sequence[Module], wish: Wish, workplace: Path, outcome: Outco
     """Compile all; where a comparison is asked for, only what answers the same is put anywhere."""
     built = _build_all(modules, wish.annotate, workplace, outcome)
     if not built or (wish.needs_all and len(built) < len(modules)):
-        complain("nothing was put in place")
+        complain(NOTHING)
         raise typer.Exit(NOTHING_DONE)
     comparison = _compare(built, wish, workplace)
     places = [_pack(built, wish.wheel, workplace)] if wish.wheel else [_put_in_place(one) for one in built]

@@ -63,8 +63,8 @@ def compare(built: Sequence[Built], expression: str, workplace: Path) -> Compari
     slow, theirs = _answer("interpreted", order | {"files": sources, "places": sources}, workplace)
     fast, ours = _answer("compiled", order | {"files": libraries, "places": places}, workplace)
     differences: list[float] = []
-    mismatch = _mismatch(theirs, ours, "", differences)
-    return Comparison(expression, slow, fast, max(differences, default=0.0), mismatch)
+    parted = mismatch(theirs, ours, "", differences)
+    return Comparison(expression, slow, fast, max(differences, default=0.0), parted)
 
 
 def _answer(how: str, order: Mapping[str, Any], workplace: Path) -> tuple[float, Any]:
@@ -81,7 +81,7 @@ def _answer(how: str, order: Mapping[str, Any], workplace: Path) -> tuple[float,
 # --- equal? ----------------------------------------------------------------------------------------------------------
 
 
-def _mismatch(theirs: Any, ours: Any, where: str, differences: list[float]) -> str:
+def mismatch(theirs: Any, ours: Any, where: str, differences: list[float]) -> str:
     """Where two results part, as a text; the differences of numbers that are as good as equal are collected."""
     if isinstance(theirs, np.ndarray) and isinstance(ours, np.ndarray):
         return _array_mismatch(theirs, ours, where, differences)
@@ -92,7 +92,7 @@ def _mismatch(theirs: Any, ours: Any, where: str, differences: list[float]) -> s
     if theirs[0] != ours[0] or len(theirs) != len(ours):
         return _parted(f"{theirs[0]} of {len(theirs) - 1}", f"{ours[0]} of {len(ours) - 1}", where)
     parts = enumerate(zip(theirs[1:], ours[1:], strict=True))
-    return next(filter(None, (_mismatch(*pair, f"{where}[{place}]", differences) for place, pair in parts)), "")
+    return next(filter(None, (mismatch(*pair, f"{where}[{place}]", differences) for place, pair in parts)), "")
 
 
 def _number_mismatch(theirs: Any, ours: Any, where: str, differences: list[float]) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-SECONDS = 1.0
+SECONDS = 0.5
 """For how long an expression is repeated; one that takes longer runs once."""
 
 

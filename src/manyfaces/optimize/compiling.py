@@ -80,7 +80,7 @@ class Built:
 
 def find_module(path: Path) -> Module:
     """The module that a file is, by the chain of folders with an `__init__` above it, wherever one stands."""
-    source = path.absolute()
+    source = _absolute(path)
     _refuse_strange(path)
     names = [] if source.stem == "__init__" else [source.stem]
     root = source.parent
@@ -119,7 +119,7 @@ def _refuse_unimportable(path: Path, module: Module) -> None:
 def find_modules(paths: Sequence[Path]) -> Iterator[Module | CompilingError]:
     """Each file's module, once, or the sentence that says why it is none."""
     taken: dict[Path, Path] = {}
-    for path in dict.fromkeys(path.absolute() for path in paths):
+    for path in dict.fromkeys(map(_absolute, paths)):
         try:
             module = find_module(_shown(path, paths))
             other = taken.setdefault(module.library, path)
@@ -132,7 +132,12 @@ def find_modules(paths: Sequence[Path]) -> Iterator[Module | CompilingError]:
 
 def _shown(absolute: Path, paths: Sequence[Path]) -> Path:
     """The path as it was typed, since sentences name it so."""
-    return next(path for path in paths if path.absolute() == absolute)
+    return next(path for path in paths if _absolute(path) == absolute)
+
+
+def _absolute(path: Path) -> Path:
+    """Links are not followed: a module has the name by which it is called here."""
+    return Path(os.path.abspath(path))  # noqa: PTH100  # Path.resolve follows links, Path.absolute leaves ".." in
 
 
 # --- what is otherwise when it is compiled ---------------------------------------------------------------------------
@@ -198,8 +203,8 @@ def require_compiler() -> str:
 def build(module: Module, workplace: Path, annotate: bool = False) -> Built:
     """Compile one module into a folder of its own in `workplace`."""
     _refuse_bad_syntax(module)
-    folder = workplace / module.name
-    folder.mkdir()
+    folder = workplace / "modules" / module.name
+    folder.mkdir(parents=True)
     order = {
         "name": f"{module.name}.__init__" if module.is_package else module.name,
         "source": os.path.relpath(module.source, module.root),
@@ -279,7 +284,7 @@ def _imports_cython(node: ast.AST) -> bool:
 
 def _reason(module: Module, said: str) -> str:
     """Of all that Cython and the C compiler said, the first complaint and its line."""
-    complaints = list(CYTHON_SAYS.finditer(said))
+    complaints = [one for one in CYTHON_SAYS.finditer(said) if one["file"].endswith((".py", ".pyx", ".pxd", ".pxi"))]
     own = [one for one in complaints if Path(one["file"]).name == module.source.name] or complaints
     if own:
         return _shown_complaint(own[0], module) + (f" ({len(own) - 1} more like it)" if len(own) > 1 else "")
