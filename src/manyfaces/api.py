@@ -16,7 +16,7 @@ import numpy as np
 
 from manyfaces.build import build_engine, build_enroller, build_reader, build_stages, nobody
 from manyfaces.engine import Chain, Engine
-from manyfaces.enrol import Choice, Enroller, Outcome, Register, file_digest, import_folder, photos_by_person
+from manyfaces.enrol import Choice, Enroller, Outcome, Register, Spellings, file_digest, import_folder, photos_by_person
 from manyfaces.errors import EnrolmentRefused, GalleryError, InputError, ManyfacesError
 from manyfaces.gallery.calibrate import FALSE_ACCEPT_RATE, calibrate
 from manyfaces.gallery.calibration import Calibration
@@ -181,8 +181,10 @@ class Gallery:
         choice = Choice(face, force=force)
         # Who is new has nobody to look like: the photos given together are not compared with each other.
         enrolled = Roster.empty() if force else self._store.roster()
+        spellings = Spellings(enrolled.names)
         for photo in photos:
             try:
+                spellings.refuse_near(unicodedata.normalize("NFC", name))
                 yield photo, self._add_photo(name, Path(photo), choice, consent, enrolled)
             except (GalleryError, InputError) as error:
                 yield photo, error
@@ -199,8 +201,10 @@ class Gallery:
         """As `add_each`, of photos that are no files: they came over a network, or from a camera."""
         choice = Choice(face, force=force)
         enrolled = Roster.empty() if force else self._store.roster()
+        spellings = Spellings(enrolled.names)
         for picture in pictures:
             try:
+                spellings.refuse_near(unicodedata.normalize("NFC", name))
                 yield picture.name, self._add_picture(name, picture, choice, consent, enrolled)
             except (GalleryError, InputError) as error:
                 yield picture.name, error
@@ -227,7 +231,8 @@ class Gallery:
         The `consent` is everybody's, also of those who were enrolled from it before."""
         self._make_folder()
         register: Register = self._store if consent is None else _Consenting(self._store, consent)
-        outcomes = import_folder(Path(folder), self._enroller, read_picture, register, Choice(force=force))
+        taken = [person.name for person in self._store.people()]
+        outcomes = import_folder(Path(folder), self._enroller, read_picture, register, Choice(force=force), taken)
         return outcomes if consent is None else self._with_consent(outcomes, consent)
 
     def _with_consent(self, outcomes: Iterator[Outcome], consent: Consent) -> Iterator[Outcome]:
@@ -264,6 +269,8 @@ class Gallery:
         return self._store.faces(name)
 
     def rename(self, old: str, new: str) -> None:
+        """A name that reads like somebody else's is refused; another spelling of the person's own is not."""
+        Spellings(person.name for person in self._store.people() if person.name != old).refuse_near(new)
         self._store.rename(old, new)
 
     def remove(self, name: str) -> int:
@@ -288,10 +295,8 @@ class Gallery:
                 f"{self.path}: nobody is enrolled yet, so there is nothing to calibrate; add people first"
             )
         model = find(self._options.identity_network)[0].identifier
-        if roster.embeddings.model != model:
-            raise GalleryError(
-                f"{self.path}: was made with {roster.embeddings.model}, not {model}; enrol everybody anew"
-            )
+        if roster.model != model:
+            raise GalleryError(f"{self.path}: was made with {roster.model}, not {model}; enrol everybody anew")
         calibration = calibrate(roster, false_accept_rate)
         self._store.save_calibration(calibration, roster.revision)
         return calibration
@@ -318,17 +323,19 @@ def _refuse_unlike(name: str, face: Embeddings, enrolled: Roster, where: str) ->
     Of 74 photos of 5 people from the web this refuses 7 of 69 right ones and all wrong ones where one photo is enrolled
     of each, 2 of 54 right ones and 215 of 216 wrong ones where four are.
     """
-    if name not in enrolled.names or face.model != enrolled.embeddings.model:
+    if name not in enrolled.names or face.model != enrolled.model:
         return
-    people = [enrolled.names[owner] for owner in np.unique(enrolled.owners)]
-    likeness = dict(zip(people, Search(enrolled).of_people(face.vectors)[0].tolist(), strict=True))
-    own = likeness.pop(name, 1.0)
-    nearest = max(likeness, key=lambda other: likeness[other], default=name)
+    known = enrolled.only(np.array([enrolled.names.index(name)]))
+    if not len(known):
+        return
+    own = float((known.embeddings.vectors @ face.vectors[0]).max())
+    found = Search(enrolled)(face)
+    nearest, similarity = enrolled.names[found.people[0]], float(found.similarities[0])
     bar = _calibrated(face, FALSE_MATCH_RATE)
     if own < bar.threshold:
         fault = f"does not look like {name!r} as enrolled (similarity {own:.3f}, at least {bar.threshold:.3f} needed)"
-    elif likeness and likeness[nearest] - own >= bar.margin:
-        fault = f"looks more like {nearest!r} (similarity {likeness[nearest]:.3f}) than like {name!r} ({own:.3f})"
+    elif nearest != name and similarity - own >= bar.margin:
+        fault = f"looks more like {nearest!r} (similarity {similarity:.3f}) than like {name!r} ({own:.3f})"
     else:
         return
     raise EnrolmentRefused(f"{where}: the face {fault}; use another photo, or force it (--force)")

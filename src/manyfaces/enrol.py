@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import stat
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
@@ -125,7 +125,7 @@ def _pick(found: Detections, where: str, choice: Choice, limits: Limits) -> int:
     ordered = left_to_right(found)
     if choice.face is not None:
         if choice.face > len(ordered):
-            raise EnrolmentRefused(f"{where}: there is no face {choice.face}; {_listed(found, ordered)}")
+            raise EnrolmentRefused(f"{where}: there is no face {choice.face}; {_counted(found, ordered)}")
         return ordered[choice.face - 1]
     areas = np.prod(found.boxes[:, 2:] - found.boxes[:, :2], axis=1)
     largest = int(areas.argmax())
@@ -136,11 +136,11 @@ def _pick(found: Detections, where: str, choice: Choice, limits: Limits) -> int:
     if len(large) == 1:
         return int(large[0])
     if len(ordered) > 1:
-        raise SeveralFaces(f"{where}: which face? {_listed(found, ordered)}; say which with its number (--face N)")
+        raise SeveralFaces(f"{where}: which face? {_counted(found, ordered)}; say which with its number (--face N)")
     return ordered[0]
 
 
-def _listed(found: Detections, ordered: Sequence[int]) -> str:
+def _counted(found: Detections, ordered: Sequence[int]) -> str:
     faces = [
         f"{number} at x {x1:.0f} to {x2:.0f}, y {y1:.0f} to {y2:.0f}"
         for number, (x1, y1, x2, y2) in enumerate(found.boxes[list(ordered)].tolist(), start=1)
@@ -204,14 +204,33 @@ def photos_by_person(folder: Path) -> list[tuple[str, Path]]:
         raise InputError(f"{folder}: there is no such folder; give one that holds a folder of photos per person")
     photos = [
         (unicodedata.normalize("NFC", person.name), photo)
-        for person in sorted(folder.iterdir())
-        if person.is_dir() and not person.name.startswith(".")
-        for photo in sorted(person.iterdir())
-        if photo.suffix.lower() in SUFFIXES and not photo.name.startswith(".")
+        for person in _listed_folder(folder)
+        if person.is_dir() or _leads_nowhere(person)
+        for photo in _photos_in(person)
     ]
     if not photos:
         raise InputError(f"{folder}: no photos of people here; make a folder per person and put the photos into it")
     return photos
+
+
+def _photos_in(person: Path) -> list[Path]:
+    """A folder that cannot be opened stands for its photos, so that it is named as they would be."""
+    try:
+        return [path for path in _listed_folder(person) if path.suffix.lower() in SUFFIXES]
+    except InputError:
+        return [person]
+
+
+def _listed_folder(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be opened ({error.strerror}); check its permissions") from None
+
+
+def _leads_nowhere(path: Path) -> bool:
+    """A link to what is not there, or round in a circle."""
+    return path.is_symlink() and not path.exists()
 
 
 def folded(name: str) -> str:
@@ -221,25 +240,60 @@ def folded(name: str) -> str:
     return unicodedata.normalize("NFKC", " ".join(bare.split()).casefold())
 
 
+class Spellings:
+    """The names that are taken. Another that reads like one of them is refused, not warned of: two names of one person
+    take each other's faces, so that neither is recognised, and a gallery never merges two people."""
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self._taken = set(taken)
+        self._folded = {folded(name): name for name in self._taken}
+
+    def refuse_near(self, name: str) -> None:
+        """Takes the name, if it is known or unlike all known ones."""
+        if name in self._taken:
+            return
+        near = self._folded.setdefault(folded(name), name)
+        if near != name:
+            raise EnrolmentRefused(
+                f"the name {name!r} differs from {near!r} only in case, width, blanks or invisible marks; take that "
+                "one, or a name that can be told apart, or force it (--force)"
+            )
+        self._taken.add(name)
+
+
 def import_folder(
     folder: Path,
     enroller: Enroller,
     read: Callable[[Path], Pixels],
     register: Register,
     choice: Choice | None = None,
+    taken: Iterable[str] = (),
 ) -> Iterator[Outcome]:
     """Enrol a folder per person, one outcome per photo as it happens. A photo that fails does not stop the others.
 
     What was enrolled stays when the caller stops early; running it again finds those photos as duplicates and goes on.
-    Photos with several faces are refused unless one is clearly the main one, or the `choice` says more.
+    Photos with several faces are refused unless one is clearly the main one, or the `choice` says more. `taken`: who
+    is enrolled already; a folder whose name is nearly one of these, or of another folder, is refused.
     """
-    photos = photos_by_person(folder)
+    photos, spellings = photos_by_person(folder), Spellings(taken)
     choice = choice or Choice()
     if choice.face is None:
         choice = replace(choice, main=True)
     for done, (name, path) in enumerate(photos, start=1):
-        status, reason = _import_one(name, path, enroller, read, register, choice)
+        status: Status = "refused"
+        reason = ""
+        try:
+            if not choice.force:
+                spellings.refuse_near(name)
+            status, reason = _import_one(name, path, enroller, read, register, choice)
+        except (EnrolmentRefused, InputError) as error:
+            reason = _about(path, error)
         yield Outcome(name, path, status, reason, done, len(photos))
+
+
+def _about(path: Path, error: Exception) -> str:
+    """A sentence about a name does not say of which photo it was the name."""
+    return str(error) if str(path) in str(error) else f"{path}: {error}"
 
 
 def _import_one(
@@ -250,20 +304,17 @@ def _import_one(
     register: Register,
     choice: Choice,
 ) -> tuple[Status, str]:
-    try:
-        digest = file_digest(path)
-        holders = register.holders(digest)
-        if holders and name not in holders:
-            return (
-                "refused",
-                f"{path}: the same file is already enrolled as {holders[0]!r}; remove it from one of the two",
-            )
-        if holders:
-            return "duplicate", f"{path}: the same file is already enrolled"
-        enrolment = enroller(read(path), str(path), choice)
-        added = register.add(name, enrolment.embeddings, enrolment.qualities, str(path), digest)
-    except (EnrolmentRefused, InputError) as error:
-        return "refused", str(error)
+    digest = file_digest(path)
+    holders = register.holders(digest)
+    if holders and name not in holders:
+        return (
+            "refused",
+            f"{path}: the same file is already enrolled as {holders[0]!r}; remove it from one of the two",
+        )
+    if holders:
+        return "duplicate", f"{path}: the same file is already enrolled"
+    enrolment = enroller(read(path), str(path), choice)
+    added = register.add(name, enrolment.embeddings, enrolment.qualities, str(path), digest)
     return ("enrolled", "") if added else ("duplicate", f"{path}: the same file is already enrolled")
 
 
@@ -276,6 +327,8 @@ def read_photo(path: Path) -> bytes:
     """The bytes of a photo's file. What is no plain file, such as a pipe or a device that never ends, is not opened."""
     try:
         found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
+            next(path.iterdir(), None)
         if not stat.S_ISREG(found.st_mode):
             raise InputError(f"{path}: this is no plain file; put the photo itself here")
         if found.st_size > MOST_BYTES:

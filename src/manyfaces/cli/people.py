@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from manyfaces.cli import prepare
 from manyfaces.cli.files import expanded, refuse_clashes
 from manyfaces.cli.options import with_options
 from manyfaces.cli.outcome import Outcome, complain
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from manyfaces.gallery.store import Consent
 
 app = typer.Typer(no_args_is_help=True, help="The people you have enrolled.")
+app.command("prepare")(prepare.prepare)
+
 GalleryFile = Annotated[Path | None, typer.Option("--gallery", help="The gallery file, if not the default one.")]
 Network = Annotated[
     str, typer.Option("--identity-model", help="A face network of your own: its .onnx file, the card beside it.")
@@ -42,6 +45,9 @@ ONE_PICTURE = ("emotion", "identity", "every_face", "emotion_rate", "emotion_mod
 """Options that mean nothing where names are asked for, of pictures."""
 
 NOBODY = "nobody is enrolled here"
+
+MOST_IN_TABLE = 2000
+"""People that are put in a table, which takes nearly a second for a thousand; more are plain lines, one a person."""
 
 
 @app.command()
@@ -122,13 +128,17 @@ def _with_progress(photos: Iterator[Enrolled], quiet: bool) -> Iterator[Enrolled
 @app.command("list")
 def list_people(gallery: GalleryFile = None) -> None:
     """Everybody in the gallery."""
-    table = _table("name", "faces", "added", "consent")
     people = _existing(gallery)
     everybody = people.people()
     if not everybody:
         complain(f"{people.path}: {NOBODY}; see  manyfaces people add")
-    for person in everybody:
-        table.add_row(*map(escape, (person.name, str(person.faces), person.added[:10], person.consent.text)))
+    rows = ((person.name, str(person.faces), person.added[:10], person.consent.text) for person in everybody)
+    if len(everybody) > MOST_IN_TABLE:
+        typer.echo("\n".join("  ".join(row).rstrip() for row in rows))
+        return
+    table = _table("name", "faces", "added", "consent")
+    for row in rows:
+        table.add_row(*map(escape, row))
     Console().print(table)
 
 

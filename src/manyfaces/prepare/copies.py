@@ -76,9 +76,9 @@ def registered(first: Pixels, second: Pixels) -> float:
     middle = first[MARGIN:-MARGIN, MARGIN:-MARGIN].astype(np.float32)
     warp = np.array([[1, 0, MARGIN], [0, 1, MARGIN]], np.float32)
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
-    onto = second.astype(np.float32)
+    onto, everything = second.astype(np.float32), np.full(second.shape, 255, np.uint8)
     try:
-        correlation, found = cv2.findTransformECC(middle, onto, warp, cv2.MOTION_AFFINE, stop, None, SMOOTHED)
+        correlation, found = cv2.findTransformECC(middle, onto, warp, cv2.MOTION_AFFINE, stop, everything, SMOOTHED)
     except cv2.error:  # what has no structure, or too little in common
         return 0.0
     return float(correlation) if _is_slight(np.asarray(found, np.float32)[:, :2]) else 0.0

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from os.path import commonprefix
 from typing import TypeAlias
 
 import cv2
@@ -104,9 +105,17 @@ def _rows(album: Album, found: Doubts) -> Iterator[Row]:
         cells[left.photo.person].append(Cell(left.refused.picture, left.photo.path.stem, (_mark_left_out(left),)))
     about = _doubts_of_people(found)
     for name in sorted(cells):
-        several = tuple(sorted(cells[name], key=lambda cell: cell.caption))
+        several = _told_apart(sorted(cells[name], key=lambda cell: cell.caption))
         told = f"{len(several)} photo{'s' * (len(several) != 1)}"
         yield Row(name, f"{told}, {out[name]} left out" if out[name] else told, several, about.get(name, ""))
+
+
+def _told_apart(cells: Sequence[Cell]) -> tuple[Cell, ...]:
+    """Captions without what all of a person's begin with, which is mostly the person's name, and takes all the room."""
+    captions = [cell.caption for cell in cells]
+    same = commonprefix(captions) if len(cells) > 1 else ""  # noqa: RUF071  # letters are meant, and no folders
+    start = len(same.rstrip("0123456789"))
+    return tuple(replace(cell, caption=cell.caption[start:]) for cell in cells)
 
 
 def _marks(album: Album, found: Doubts) -> dict[int, list[Mark]]:
@@ -116,9 +125,14 @@ def _marks(album: Album, found: Doubts) -> dict[int, list[Mark]]:
         marks[stray.place].append((DOUBTED, _said_of_stray(stray)))
     for copy in found.copies:
         first, second = album.photos[copy.first], album.photos[copy.second]
-        where = first.path.stem if first.person == second.person else f"{first.person} {first.path.stem}"
-        marks[copy.second].append((COPIED, f"= {where}"))
+        whose = "" if first.person == second.person else f"{first.person} "
+        marks[copy.second].append((COPIED, f"= {whose}{_ending(first.path.stem)}"))
     return marks
+
+
+def _ending(stem: str) -> str:
+    """Files of one folder differ at the end of their names."""
+    return stem if len(stem) <= 10 else f"...{stem[-7:]}"
 
 
 def _said_of_stray(stray: Stray) -> str:
@@ -130,7 +144,8 @@ def _mark_left_out(left: LeftOut) -> Mark:
     refused = left.refused
     if refused.why != "poor face":
         return LEFT_OUT, refused.why
-    return LEFT_OUT, refused.reason.removeprefix("the face is ").partition(" (")[0]
+    fault = refused.reason.removeprefix("the face is ").partition(" (")[0]
+    return LEFT_OUT, fault.removesuffix(" to the side")
 
 
 def _doubts_of_people(found: Doubts) -> dict[str, str]:
@@ -210,7 +225,7 @@ def _draw_cell(band: Pixels, corner: tuple[int, int], cell: Cell) -> None:
     small = cv2.resize(cell.picture, (FACE, FACE), interpolation=cv2.INTER_AREA)
     band[top : top + FACE, left : left + FACE] = small
     if cell.marks:
-        cv2.rectangle(band, (left + 1, top + 1), (left + FACE - 2, top + FACE - 2), cell.marks[0][0], 3)
+        cv2.rectangle(band, (left + 1, top + 1), (left + FACE - 3, top + FACE - 3), cell.marks[0][0], 3)
     _say(band, (left, top + FACE), cell.caption, FACE, SMALL)
     for number, (colour, text) in enumerate(cell.marks):
         _say(band, (left, top + FACE + 18 + 17 * number), text, FACE, _on(colour))
