@@ -21,6 +21,7 @@ from manyfaces.errors import UsageError
 from manyfaces.gallery.background import Background, Spread
 from manyfaces.gallery.calibration import Basis, Calibration
 from manyfaces.gallery.roster import Roster
+from manyfaces.gallery.rules import DEFAULT, NEAREST, RULES, Rule, fitting
 from manyfaces.gallery.search import Search
 from manyfaces.gallery.store import GalleryStore
 from manyfaces.types import Floats
@@ -37,6 +38,10 @@ ENOUGH_PEOPLE = 10
 
 PROBES = 2000
 """More faces than these are sampled: the figures stop changing and a product of all with all would take minutes."""
+
+MOST_PEOPLE = 5000
+"""Of more people these are compared, evenly spread: half a million pairs tell the same as billions, and all of them
+would take a gigabyte and a minute."""
 
 STEPS = 200
 """Into how many equal parts the distribution of strangers is cut for fitting the probability."""
@@ -66,31 +71,49 @@ def calibrate(
     false_accept_rate: float = FALSE_ACCEPT_RATE,
     prior: float = PRIOR,
     background: Background | None = None,
+    rule: Rule = DEFAULT,
 ) -> Calibration:
     """The calibration of this gallery, from its own faces as far as they reach, from the shipped figures otherwise."""
     _check_rate("false-accept rate", false_accept_rate)
     _check_rate("prior", prior)
-    background = background or Background.shipped()
-    people = max(len(np.unique(roster.owners)), 1)
-    typical = _typical_faces(roster)
-    foreign = bool(len(roster)) and roster.embeddings.model != background.model
-    evidence = measure(roster, np.inf if foreign else _implausible(background), foreign)
-    strangers = _blended_strangers(evidence, background.strangers(typical))
-    worst = _Worst(strangers, people)
-    slope, offset = _fit(worst, *_blended_genuine(evidence, background.same(typical)))
+    measured = distributions(roster, rule, background)
+    slope, offset = _fit(measured.worst, measured.genuine, measured.weights)
     return Calibration(
-        threshold=worst.at(1 - false_accept_rate),
+        threshold=measured.worst.at(1 - false_accept_rate),
         margin=float(np.log((1 - false_accept_rate) / false_accept_rate) / slope),
         slope=slope,
         offset=offset + float(np.log(prior / (1 - prior))),
         false_accept_rate=false_accept_rate,
         prior=prior,
-        people=people,
+        people=measured.worst.people,
         faces=len(roster),
-        basis=_basis(evidence),
-        model=roster.embeddings.model,
-        suspects=evidence.suspects,
+        basis=_basis(measured.evidence),
+        model=roster.model,
+        suspects=measured.evidence.suspects,
+        rule=fitting(rule, roster).name,
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Distributions:
+    """How alike a stranger and the most similar person are, and how alike people's own photos and their weights."""
+
+    worst: Worst
+    genuine: Doubles
+    weights: Doubles
+    evidence: Evidence
+
+
+def distributions(roster: Roster, rule: Rule = DEFAULT, background: Background | None = None) -> Distributions:
+    """What a gallery's faces and, as far as these do not reach, the shipped figures say, compared by this rule."""
+    rule = fitting(rule, roster)
+    background = background or Background.shipped(rule.name)
+    people = max(len(np.unique(roster.owners)), 1)
+    typical = _typical_faces(roster)
+    foreign = bool(len(roster)) and roster.model != background.model
+    evidence = measure(roster, np.inf if foreign else _implausible(background), foreign, rule)
+    strangers = _blended_strangers(evidence, background.strangers(typical))
+    return Distributions(Worst(strangers, people), *_blended_genuine(evidence, background.same(typical)), evidence)
 
 
 def up_to_date(store: GalleryStore, roster: Roster, false_accept_rate: float | None = None) -> Calibration:
@@ -102,42 +125,50 @@ def up_to_date(store: GalleryStore, roster: Roster, false_accept_rate: float | N
     stored = store.calibration()
     rate = false_accept_rate if false_accept_rate is not None else store.false_accept_rate()
     rate = FALSE_ACCEPT_RATE if rate is None else rate
-    if stored and stored[1] == roster.revision and stored[0].false_accept_rate == rate:
+    rule = RULES.get(stored[0].rule, DEFAULT) if stored else DEFAULT
+    fits = stored and stored[1] == roster.revision and stored[0].rule == fitting(rule, roster).name
+    if stored and fits and stored[0].false_accept_rate == rate:
         return stored[0]
-    return calibrate(roster, rate)
+    return calibrate(roster, rate, rule=rule)
 
 
-def measure(roster: Roster, implausible: float = np.inf, foreign: bool = False) -> Evidence:
+def measure(roster: Roster, implausible: float = np.inf, foreign: bool = False, rule: Rule = NEAREST) -> Evidence:
     """Compare (a sample of) the enrolled faces with each other. Strangers more alike than `implausible` are left out:
     one person under two names, or one photo in the wrong folder, would lift the threshold above everybody."""
+    roster = _fewer_people(roster)
     chosen = _sample(len(roster))
     owners = roster.owners[chosen]
     people, faces_each = np.unique(roster.owners, return_counts=True)
     if not len(people):
         return Evidence(np.empty(0, np.float32), np.empty(0, np.float32), 0, 0, 0, foreign)
     vectors = roster.embeddings.vectors[chosen]
-    others = Search(roster).of_people(vectors) if len(people) > 1 else np.empty((len(chosen), 1), np.float32)
+    others = Search(rule(roster)).of_people(vectors) if len(people) > 1 else np.empty((len(chosen), 1), np.float32)
     own = owners[:, None] == people[None, :]
     impostor = others[~own]
     too_alike = (others >= implausible) & ~own
     pairs = {frozenset((int(owners[row]), int(people[column]))) for row, column in np.argwhere(too_alike)}
-    genuine = _nearest_of_own(roster, chosen)
+    genuine = _like_own(roster, chosen, rule)
     several = int((faces_each > 1).sum())
     return Evidence(impostor[impostor < implausible], genuine, len(people), several, len(pairs), foreign)
 
 
-def _nearest_of_own(roster: Roster, chosen: npt.NDArray[np.int64]) -> Floats:
-    """Each chosen face against the nearest other face of its person; people with one photo say nothing."""
-    nearest = []
+def _like_own(roster: Roster, chosen: npt.NDArray[np.int64], rule: Rule) -> Floats:
+    """Each chosen face against the other faces of its person; people with one photo say nothing."""
+    likeness = []
     vectors, owners = roster.embeddings.vectors, roster.owners
     for owner in np.unique(owners[chosen]):
         start, end = np.searchsorted(owners, [owner, owner + 1])
         rows = chosen[owners[chosen] == owner]
         if end - start > 1:
-            similarities = vectors[rows] @ vectors[start:end].T
-            similarities[np.arange(len(rows)), rows - start] = -1
-            nearest.append(similarities.max(axis=1))
-    return np.concatenate(nearest) if nearest else np.empty(0, np.float32)
+            likeness.append(rule.without_itself(vectors[start:end], rows - start))
+    return np.concatenate(likeness) if likeness else np.empty(0, np.float32)
+
+
+def _fewer_people(roster: Roster) -> Roster:
+    people = np.unique(roster.owners)
+    if len(people) <= MOST_PEOPLE:
+        return roster
+    return roster.only(people[np.linspace(0, len(people) - 1, MOST_PEOPLE).astype(np.int64)])
 
 
 def _sample(count: int) -> npt.NDArray[np.int64]:
@@ -204,7 +235,7 @@ def _blended_genuine(evidence: Evidence, shipped: Spread) -> tuple[Doubles, Doub
 
 
 @dataclass(frozen=True, slots=True)
-class _Worst:
+class Worst:
     """The largest of a stranger's similarities to `people` people."""
 
     one: NormalDist
@@ -219,7 +250,7 @@ class _Worst:
         return self.one.cdf(similarity) ** (self.people - 1)
 
 
-def _fit(worst: _Worst, genuine: Doubles, weights: Doubles) -> tuple[float, float]:
+def _fit(worst: Worst, genuine: Doubles, weights: Doubles) -> tuple[float, float]:
     """Platt's logistic regression of "the right person" against "a stranger's best", both equally frequent.
 
     Newton's method on two parameters. The targets stop short of 0 and 1, as in Platt (1999), so that classes that do

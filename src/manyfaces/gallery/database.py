@@ -67,7 +67,7 @@ class Database:
 
     def __init__(self, path: Path, patience: float) -> None:
         self.path = path
-        self.patience = patience
+        self._patience = patience
 
     def exists(self) -> bool:
         """Whether there is a gallery; an empty file counts as none yet, as it does for SQLite."""
@@ -142,7 +142,7 @@ class Database:
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         address = f"{self.path.absolute().as_uri()}?mode={mode}"
-        return sqlite3.connect(address, uri=True, timeout=self.patience, isolation_level=None)
+        return sqlite3.connect(address, uri=True, timeout=self._patience, isolation_level=None)
 
     def _reserve(self) -> None:
         """Templates of faces are keys to people: the file is its owner's alone from its first byte on."""
@@ -160,7 +160,7 @@ class Database:
 
     def _turn_log_on(self, connection: sqlite3.Connection) -> None:
         """Does nothing where it is on. SQLite does not wait by itself if another process is in the way."""
-        deadline = time.monotonic() + self.patience
+        deadline = time.monotonic() + self._patience
         while True:
             try:
                 connection.execute("PRAGMA journal_mode = WAL")

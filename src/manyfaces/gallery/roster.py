@@ -60,7 +60,7 @@ class Roster:
     def columns(self) -> Columns:
         return Columns(self.owners, self.embeddings.vectors, np.empty((0, len(self.owners)), np.uint64))
 
-    def of_people(self, people: Integers) -> Roster:
+    def only(self, people: Integers) -> Roster:
         """Only these people's faces, copied; places and names stay."""
         chosen = np.flatnonzero(np.isin(self.owners, people))
         return Roster(self.names, self.owners[chosen], self._copied(chosen), self.revision)

@@ -97,6 +97,7 @@ class GalleryStore:
     ) -> None:
         self.path = Path(path)
         self._database = Database(self.path, patience)
+        self._brief = Database(self.path, min(patience, PATIENCE))
         self._vectors = VectorFile(self.path)
         self._mapped_from = mapped_from
         if must_exist and not self._database.exists():
@@ -288,7 +289,7 @@ class GalleryStore:
     def _map_anew(self) -> Roster | None:
         """Make the file; None where it cannot be made, and the gallery itself must be read."""
         try:
-            with Database(self.path, min(self._database.patience, PATIENCE)).writing() as connection:
+            with self._brief.writing() as connection:
                 found = self._mapped(connection)
                 if found is None and _has_faces(connection, self._mapped_from):
                     self._write_vectors(connection)

@@ -108,9 +108,9 @@ class People:
         return file.st_dev, file.st_ino, self._store.revision(), self._store.false_accept_rate()
 
     def _take_over(self, roster: Roster) -> None:
-        if len(roster) and roster.embeddings.model != self._model:
+        if len(roster) and roster.model != self._model:
             raise GalleryError(
-                f"{self._path}: was made with the model {roster.embeddings.model}, not {self._model}; enrol everybody "
+                f"{self._path}: was made with the model {roster.model}, not {self._model}; enrol everybody "
                 "anew"
             )
         self._naming.matcher = Matcher.of(self._store) if len(roster) else None
