@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from manyfaces.enrol import Enrolment
 from manyfaces.prepare.copies import grouped
-from manyfaces.types import Detections, Embeddings, Integers, Pixels, Qualities
+from manyfaces.types import Detections, Embeddings, Index, Integers, Pixels, Qualities
 
 Why = Literal["unreadable", "no face", "several faces", "poor face"]
 
@@ -91,7 +90,7 @@ class Album:
     def __len__(self) -> int:
         return len(self.photos)
 
-    def __getitem__(self, which: Integers | npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> Album:
+    def __getitem__(self, which: Index) -> Album:
         """Some of the faces; their groups keep their numbers."""
         places = np.arange(len(self))[which]
         return Album(

@@ -209,7 +209,7 @@ def _band(row: Row, columns: int, width: int) -> Pixels:
     high = FACE + 18 + 17 * deepest + 8
     lines = max(-(-len(row.cells) // columns), 1)
     band = _paper(10 + lines * high, width)
-    cv2.line(band, (MARGIN, 2), (width - MARGIN, 2), (225, 225, 225), 1)
+    cv2.line(band, (MARGIN, 2), (width - MARGIN - 1, 2), (225, 225, 225), 1)
     _say(band, (MARGIN, 10), row.name, NAME - 8)
     _say(band, (MARGIN, 32), row.told, NAME - 8, SMALL)
     if row.doubt:
