@@ -53,6 +53,10 @@ def total(count: float):
     return taxed(sum(number * RATE for number in range(count)))
 
 
+def prices():
+    return RATE
+
+
 def steps(count):
     yield from ((number, {"half": number / 2}) for number in range(count))
 
@@ -219,7 +223,9 @@ def test_the_source_is_left_alone_and_nothing_lies_beside_it(shop: Shop) -> None
 @needs_compiler
 def test_both_runs_are_compared_in_processes_of_their_own(shop: Shop) -> None:
     found = compare(
-        [shop.prices, shop.tax], "total(4), prices.total(5), shop.names.CURRENCY, list(steps(3))", shop.workplace
+        [shop.prices, shop.tax],
+        "total(4), prices(), shop.prices.total(5), tax.taxed(1), shop.names.CURRENCY",
+        shop.workplace,
     )
     assert (found.mismatch, found.difference) == ("", 0.0)
     assert found.ratio == found.interpreted_seconds / found.compiled_seconds > 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -236,13 +235,14 @@ def _write(path: Path, figures: Mapping[str, Any]) -> None:
 
 
 def _figures(built: Sequence[Built], places: Sequence[Path], comparison: Comparison | None) -> dict[str, Any]:
+    from manyfaces.bench.machine import circumstances
     from manyfaces.optimize.compiling import require_compiler
 
     return {
+        **circumstances("manyfaces compile " + " ".join(one.module.source.name for one in built)),
         "built": [{"module": one.module.name, "source": one.module.source.name} for one in built],
         "files": [place.name for place in places],
         **(comparison.as_dict() if comparison else {}),
-        "python": platform.python_version(),
         "cython": version("Cython"),
         "compiler": require_compiler(),
     }

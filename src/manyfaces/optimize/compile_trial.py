@@ -21,7 +21,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-SECONDS = 0.5
+SECONDS = 0.3
 """For how long an expression is repeated; one that takes longer runs once."""
 
 
@@ -70,13 +70,13 @@ class _InPlace(ExtensionFileLoader):
 
 
 def _names(modules: Sequence[str]) -> dict[str, Any]:
-    """What an expression may speak of: each module, by its own name and its package's, and the names in the first."""
-    loaded = {name: import_module(name) for name in modules}
-    names = dict(vars(loaded[modules[0]]))
-    for name, module in loaded.items():
-        names[name.split(".")[-1]] = module
+    """What an expression may speak of: the names in the first module, and each module by its own name and its
+    package's. Where a module is called as a function in it, the function is meant."""
+    names: dict[str, Any] = {}
+    for name in modules:
+        names[name.split(".")[-1]] = import_module(name)
         names[name.split(".")[0]] = sys.modules[name.split(".")[0]]
-    return names
+    return names | vars(sys.modules[modules[0]])
 
 
 def _run(code: CodeType, names: dict[str, Any]) -> Any:
