@@ -19,6 +19,7 @@ import numpy.typing as npt
 from manyfaces import runtime, weights
 from manyfaces.align import align
 from manyfaces.detect.yunet import YuNet
+from manyfaces.gallery.rules import RULES, Rule
 from manyfaces.heads.identity import IdentityHead
 from manyfaces.types import Crops, Detections, Floats
 
@@ -53,7 +54,7 @@ def embed(folder: Path) -> tuple[Floats, npt.NDArray[np.int64], str]:
                 vectors.append(head(Crops(crops, np.zeros(1, np.int64))).vectors[0])
                 people.append(person)
         print(f"{person + 1} people, {len(people)} photos", file=sys.stderr)
-    return np.stack(vectors), np.array(people), weights.load("sface").identifier
+    return np.stack(vectors), np.array(people), weights.load("sface").card.identifier
 
 
 def statistics(vectors: Floats, people: npt.NDArray[np.int64]) -> dict[str, Any]:
@@ -61,13 +62,16 @@ def statistics(vectors: Floats, people: npt.NDArray[np.int64]) -> dict[str, Any]
     similarities = vectors @ vectors.T
     sane = _plausible(similarities, people)
     generator = np.random.default_rng(0)
-    rows = []
+    by_rule: dict[str, list[dict[str, Any]]] = {name: [] for name in RULES}
     for faces in FACES:
-        draws = [_draw(similarities, sane, people, faces, generator) for _ in range(DRAWS)]
-        impostor = np.concatenate([draw[0] for draw in draws])
-        genuine = np.concatenate([draw[1] for draw in draws])
-        rows.append({"faces": faces, "impostor": _summary(impostor), "genuine": _summary(genuine)})
-    return {"people": len(np.unique(people)), "photos": len(people), "left_out": int((~sane).sum()), "by_faces": rows}
+        enrolments = [_enrolment(people, faces, sane, generator) for _ in range(DRAWS)]
+        for name, rule in RULES.items():
+            draws = [_compared(vectors, sane, people, enrolled, rule) for enrolled in enrolments]
+            impostor = np.concatenate([draw[0] for draw in draws])
+            genuine = np.concatenate([draw[1] for draw in draws])
+            by_rule[name].append({"faces": faces, "impostor": _summary(impostor), "genuine": _summary(genuine)})
+    counts = {"people": len(np.unique(people)), "photos": len(people), "left_out": int((~sane).sum())}
+    return {**counts, "by_rule": by_rule}
 
 
 def _plausible(similarities: Floats, people: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
@@ -80,18 +84,25 @@ def _plausible(similarities: Floats, people: npt.NDArray[np.int64]) -> npt.NDArr
     return np.asarray((other < typical) | (other < own))
 
 
-def _draw(
-    similarities: Floats,
+def _enrolment(
+    people: npt.NDArray[np.int64], faces: int, sane: npt.NDArray[np.bool_], generator: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """`faces` random photos of everybody."""
+    return np.concatenate([_some(people, person, faces, sane, generator) for person in np.unique(people)])
+
+
+def _compared(
+    vectors: Floats,
     sane: npt.NDArray[np.bool_],
     people: npt.NDArray[np.int64],
-    faces: int,
-    generator: np.random.Generator,
+    enrolled: npt.NDArray[np.int64],
+    rule: Rule,
 ) -> tuple[Doubles, Doubles]:
-    """Enrol `faces` random photos of everybody; all others are compared with the nearest of each person."""
-    enrolled = np.concatenate([_some(people, person, faces, sane, generator) for person in np.unique(people)])
+    """All photos that are not enrolled against everybody, as the rule has it: other people, and their own."""
     rest = np.setdiff1d(np.flatnonzero(sane), enrolled)
     columns = np.unique(people)
-    best = np.stack([similarities[rest][:, enrolled[people[enrolled] == person]].max(1) for person in columns], axis=1)
+    standing = [rule.of_person(vectors[enrolled[people[enrolled] == person]]) for person in columns]
+    best = np.stack([(vectors[rest] @ faces.T).max(axis=1) for faces in standing], axis=1)
     own = people[rest][:, None] == columns[None, :]
     return best[~own].astype(np.float64), best[own].astype(np.float64)
 
@@ -130,7 +141,7 @@ def _stages() -> tuple[YuNet, IdentityHead]:
     yunet, sface = weights.load("yunet"), weights.load("sface")
     detector = YuNet(runtime.load_network(yunet.content, yunet.card.input, same_everywhere))
     network = runtime.load_network(sface.content, sface.card.input, same_everywhere)
-    return detector, IdentityHead(network, sface.card.input, sface.identifier)
+    return detector, IdentityHead(network, sface.card.input, sface.card.identifier)
 
 
 if __name__ == "__main__":

@@ -16,11 +16,12 @@ from manyfaces.gallery.calibrate import PROBES, calibrate, measure, up_to_date
 from manyfaces.gallery.calibration import Calibration
 from manyfaces.gallery.matcher import Matcher
 from manyfaces.gallery.roster import Roster
+from manyfaces.gallery.rules import DEFAULT, MOST_FACES, NEAREST, RULES, Rule
 from manyfaces.gallery.store import GalleryStore
 from manyfaces.types import Embeddings, Floats, Qualities
 
 OTHER = "drawn-0123456789ab"
-SHIPPED = Background.shipped()
+SHIPPED = Background.shipped(DEFAULT.name)
 SIZE = 128
 
 
@@ -177,6 +178,48 @@ def test_probabilities_come_true() -> None:
         there = (np.array(claimed) >= low) & (np.array(claimed) < high)
         assert there.sum() > 50
         assert np.mean(np.array(true)[there]) == pytest.approx(np.mean(np.array(claimed)[there]), abs=0.12)
+
+
+# --- as the rule has it ---
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))
+def test_the_stated_share_holds_by_every_rule(rule: Rule) -> None:
+    accepted = []
+    for seed in range(6):
+        roster = gallery(20, 4, seed, OTHER)
+        generator = np.random.default_rng(2000 + seed)
+        strangers = Embeddings(photos(people(500, generator), 1, generator), OTHER)
+        calibration = replace(calibrate(roster, 0.05, rule=rule), margin=0)
+        accepted.append(np.mean([name is not None for name in Matcher(roster, calibration)(strangers).names]))
+    assert 0.02 < np.mean(accepted) < 0.08
+
+
+def test_a_large_gallery_is_compared_by_the_nearest_face() -> None:
+    """Its vectors are mapped into memory; leaning ones would be a copy of all of them."""
+    large = gallery(MOST_FACES // 4, 4, model=OTHER)
+    assert calibrate(large).rule == NEAREST.name
+    assert calibrate(gallery(5, 4)).rule == DEFAULT.name
+
+
+def test_a_calibration_from_before_there_were_rules_is_made_anew(tmp_path: Path) -> None:
+    store = GalleryStore(tmp_path / "people.db")
+    for seed, name in enumerate(["Lan", "An", "Minh"]):
+        enrol(store, name, seed)
+    roster = store.roster()
+    store.save_calibration(replace(calibrate(roster, 0.05), rule="", threshold=0.777), roster.revision)
+    fresh = up_to_date(store, roster)
+    assert (fresh.rule, fresh.false_accept_rate) == (DEFAULT.name, 0.05)
+    assert fresh.threshold != 0.777
+
+
+def test_the_rule_that_was_chosen_stays_when_the_gallery_grows(tmp_path: Path) -> None:
+    store = GalleryStore(tmp_path / "people.db")
+    enrol(store, "Lan", 0)
+    roster = store.roster()
+    store.save_calibration(calibrate(roster, rule=NEAREST), roster.revision)
+    enrol(store, "An", 1)
+    assert up_to_date(store, store.roster()).rule == NEAREST.name
 
 
 # --- the identifier ---

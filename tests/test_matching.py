@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from manyfaces.gallery.roster import Roster
 from manyfaces.gallery.rules import (
-    BOTH,
     DEFAULT,
+    LEANING,
     MEAN,
     NEAREST,
     RULES,
@@ -82,17 +82,29 @@ def test_faces_that_cancel_out_are_like_nobody() -> None:
 def test_what_stands_for_people(count: int, each: int, seed: int) -> None:
     enrolled = people(count, each, 0.1, seed)
     sizes = {rule.name: len(rule(enrolled)) for rule in RULES.values()}
-    assert sizes == {
-        NEAREST.name: count * each,
-        MEAN.name: count,
-        TRIMMED.name: count,
-        BOTH.name: count * each + count,
-    }
+    assert sizes == {NEAREST.name: count * each, LEANING.name: count * each, MEAN.name: count, TRIMMED.name: count}
     for rule in RULES.values():
         standing = rule(enrolled)
         assert standing.names == enrolled.names
         assert set(standing.owners.tolist()) == set(range(count))
-        assert np.linalg.norm(standing.embeddings.vectors, axis=1) == pytest.approx(1, abs=1e-4)
+        assert (np.linalg.norm(standing.embeddings.vectors, axis=1) <= 1 + 1e-4).all()
+
+
+@given(faces(st.integers(1, 9)), faces(st.integers(1, 3)), st.floats(0.01, 0.99), st.floats(0, 0.9))
+def test_a_leaning_face_is_as_similar_as_the_nearest_and_the_mean_together(
+    vectors: Floats, asked: Floats, lean: float, trim: float
+) -> None:
+    nearest, mean = (asked @ vectors.T).max(axis=1), asked @ trimmed_mean(vectors, trim)
+    leaning = (asked @ Rule("some", lean, trim).of_person(vectors).T).max(axis=1)
+    assert leaning == pytest.approx((1 - lean) * nearest + lean * mean, abs=1e-5)
+
+
+@given(faces(st.integers(2, 9)), st.sampled_from(list(RULES.values())))
+def test_a_photo_is_compared_with_the_others_of_its_person_only(vectors: Floats, rule: Rule) -> None:
+    likeness = rule.without_itself(vectors, np.arange(len(vectors)))
+    for row, like in enumerate(likeness.tolist()):
+        rest = roster(np.delete(vectors, row, axis=0), [0] * (len(vectors) - 1))
+        assert Search(rule(rest)).of_people(vectors[row : row + 1])[0, 0] == pytest.approx(like, abs=1e-5)
 
 
 @given(st.integers(0, 50))
@@ -145,4 +157,4 @@ def test_two_faces_of_one_person_choose_the_nearest() -> None:
 
 def test_each_photo_of_who_has_several_is_asked_about_once() -> None:
     mixed = roster(people(1, 8, 0.1).embeddings.vectors, [0, 0, 0, 0, 0, 1, 2, 2])
-    assert len(asked_about(mixed, Rule("nearest", each=True))) == 7
+    assert len(asked_about(mixed, NEAREST)) == 7

@@ -44,14 +44,14 @@ class Background:
         return _between(self.faces, self.genuine, faces)
 
     @classmethod
-    def shipped(cls) -> Background:
+    def shipped(cls, rule: str) -> Background:
         """Measured on 60 people of LFW with SFace, by scripts/measure_impostors.py."""
         text = resources.files("manyfaces.gallery").joinpath(FILE).read_text(encoding="utf-8")
-        return cls.parse(json.loads(text))
+        return cls.parse(json.loads(text), rule)
 
     @classmethod
-    def parse(cls, content: Mapping[str, Any]) -> Background:
-        rows = content["by_faces"]
+    def parse(cls, content: Mapping[str, Any], rule: str) -> Background:
+        rows = content["by_rule"][rule]
         return cls(
             content["model"],
             np.array([row["faces"] for row in rows], np.float32),

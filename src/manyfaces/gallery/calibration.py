@@ -23,7 +23,8 @@ class Calibration:
     threshold lets a share `false_accept_rate` of strangers be taken for anybody at all. exp(slope * similarity +
     offset) are the odds of "this person" against "a stranger", where `prior` of the faces one meets belong to
     enrolled people. `people` and `faces` are what it was computed for; `basis` says on what figures; `suspects` counts
-    pairs of people who look so alike that they may be one person twice, or a photo in the wrong place.
+    pairs of people who look so alike that they may be one person twice, or a photo in the wrong place. `rule` names how
+    photos stand for people; figures of another rule do not fit, nor do those of galleries from before there were rules.
     """
 
     threshold: float
@@ -37,6 +38,7 @@ class Calibration:
     basis: Basis
     model: str
     suspects: int = 0
+    rule: str = ""
 
     def accepts(self, similarities: Floats, runners_up: Floats) -> npt.NDArray[np.bool_]:
         """Which faces get the name of the nearest person."""

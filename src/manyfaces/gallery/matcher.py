@@ -7,6 +7,7 @@ import numpy as np
 from manyfaces.gallery.calibrate import up_to_date
 from manyfaces.gallery.calibration import Calibration
 from manyfaces.gallery.roster import Roster
+from manyfaces.gallery.rules import NEAREST, RULES
 from manyfaces.gallery.search import NOBODY, Search
 from manyfaces.gallery.store import GalleryStore
 from manyfaces.types import Embeddings, Identities
@@ -22,7 +23,7 @@ class Matcher:
     def __init__(self, roster: Roster, calibration: Calibration) -> None:
         self.calibration = calibration
         self.revision = roster.revision
-        self._search = Search(roster)
+        self._search = Search(RULES.get(calibration.rule, NEAREST)(roster))
 
     @classmethod
     def of(cls, store: GalleryStore, false_accept_rate: float | None = None) -> Matcher:

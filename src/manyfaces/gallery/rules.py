@@ -29,54 +29,58 @@ MOST = 2000
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`each`: a person's faces are compared with one by one. `mean`: so is their mean. `trim`: the share of a person's
-    faces, those least like the others, that the mean leaves out."""
+    """How far each of a person's faces leans towards their mean, 0 (the nearest face decides) to 1 (the mean does), and
+    the share of the faces, those least like the others, that the mean leaves out.
+
+    The nearest of the leaning faces is as similar as (1 - lean) times the nearest face and lean times the mean face
+    are: what is by chance in one photo counts less, and a person may still have two looks. It costs nothing to search.
+    """
 
     name: str
-    each: bool = False
-    mean: bool = False
+    lean: float = 0.0
     trim: float = 0.0
 
     def of_person(self, vectors: Floats) -> Floats:
-        """What stands for the person with these faces (n, d)."""
-        parts = [vectors] if self.each else []
-        if self.mean:
-            parts.append(trimmed_mean(vectors, self.trim)[None])
-        return np.concatenate(parts)
+        """What stands for the person with these faces (n, d); one vector where all would be the same."""
+        if not self.lean:
+            return vectors
+        mean = trimmed_mean(vectors, self.trim)[None]
+        return mean if self.lean == 1 else _mixed(vectors, mean, self.lean)
 
     def without_itself(self, vectors: Floats, rows: Integers) -> Floats:
         """How like the rest of the person each of these faces is: what a photo that is not enrolled yet would find."""
-        parts = [_nearest_other(vectors, rows)] if self.each else []
-        if self.mean and self.trim:
-            parts.append(np.array([vectors[row] @ self._rest_mean(vectors, row) for row in rows.tolist()], np.float32))
-        elif self.mean:
-            rest = vectors.sum(axis=0) - vectors[rows]
-            lengths = np.maximum(np.linalg.norm(rest, axis=1), 1e-6)
-            parts.append(((vectors[rows] * rest).sum(axis=1) / lengths).astype(np.float32))
-        return np.asarray(np.max(parts, axis=0), np.float32)
+        likeness = (self._to_rest(vectors, row) for row in rows.tolist())
+        return np.fromiter(likeness, np.float32, len(rows))
 
-    def _rest_mean(self, vectors: Floats, row: int) -> Floats:
-        return trimmed_mean(np.delete(vectors, row, axis=0), self.trim)
+    def _to_rest(self, vectors: Floats, row: int) -> float:
+        rest = np.delete(vectors, row, axis=0)
+        return float((self.of_person(rest) @ vectors[row]).max())
 
     def __call__(self, roster: Roster) -> Roster:
         """The faces that are compared with. Of the nearest face these are the enrolled ones, not copied."""
-        if not self.mean or not len(roster):
+        if not self.lean or not len(roster):
             return roster
         owners, starts = np.unique(roster.owners, return_index=True)
-        people = np.split(roster.embeddings.vectors, starts[1:])
-        standing = [self.of_person(vectors) for vectors in people]
+        standing = [self.of_person(vectors) for vectors in np.split(roster.embeddings.vectors, starts[1:])]
         counts = [len(vectors) for vectors in standing]
-        vectors = np.concatenate(standing).astype(np.float32)
-        embeddings = Embeddings(vectors, roster.embeddings.model)
-        return Roster(roster.names, np.repeat(owners, counts).astype(np.int64), embeddings, roster.revision)
+        embeddings = Embeddings(np.concatenate(standing), roster.model)
+        return Roster(roster.names, np.repeat(owners, counts), embeddings, roster.revision)
 
 
-NEAREST = Rule("nearest", each=True)
-MEAN = Rule("mean", mean=True)
-TRIMMED = Rule("trimmed mean", mean=True, trim=0.25)
-BOTH = Rule("nearest or mean", each=True, mean=True)
-RULES = {rule.name: rule for rule in (NEAREST, MEAN, TRIMMED, BOTH)}
-DEFAULT = NEAREST
+NEAREST = Rule("nearest")
+LEANING = Rule("leaning", lean=0.5, trim=0.25)
+MEAN = Rule("mean", lean=1)
+TRIMMED = Rule("trimmed mean", lean=1, trim=0.25)
+RULES = {rule.name: rule for rule in (NEAREST, LEANING, MEAN, TRIMMED)}
+DEFAULT = LEANING
+
+MOST_FACES = 5000
+"""Larger galleries lie in a file that is mapped into memory and not copied: there the nearest face decides."""
+
+
+def fitting(rule: Rule, roster: Roster) -> Rule:
+    """The rule that a gallery of this size can be searched by."""
+    return rule if len(roster) < MOST_FACES else NEAREST
 
 
 def trimmed_mean(vectors: Floats, trim: float) -> Floats:
@@ -89,11 +93,9 @@ def trimmed_mean(vectors: Floats, trim: float) -> Floats:
     return _unit(vectors[nearest].sum(axis=0))
 
 
-def _nearest_other(vectors: Floats, rows: Integers) -> Floats:
-    similarities = vectors[rows] @ vectors.T
-    similarities[np.arange(len(rows)), rows] = -1
-    nearest: Floats = similarities.max(axis=1)
-    return nearest
+def _mixed(vectors: Floats, mean: Floats, lean: float) -> Floats:
+    mixed: Floats = ((1 - lean) * vectors + lean * mean).astype(np.float32)
+    return mixed
 
 
 def _unit(vector: Floats) -> Floats:
