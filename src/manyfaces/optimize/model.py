@@ -69,6 +69,11 @@ class Original:
     card: ModelCard | None = None
     source: Any = None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the inputs."""
+        return tuple(port.name for port in self.inputs)
+
 
 class Samples(Protocol):
     """Batches of inputs that can be walked as often as one likes, each time from the beginning and in the same order;
@@ -87,16 +92,18 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One form of a network, in files. The first of `paths` is the one that is opened; the others belong to it."""
+    """One form of a network, in files, and how it is run. The first of `paths` is the one that is opened; the others
+    belong to it. `computes`: in what floats are multiplied, f32 unless a runtime prefers bf16 on this processor."""
 
     format: Format
     quantisation: Quantisation
     paths: tuple[Path, ...]
     kept: tuple[Kept, ...] = ()
+    computes: str = "f32"
 
     @property
     def name(self) -> str:
-        return f"{self.format} {self.quantisation}"
+        return f"{self.format} {self.quantisation}" + ("" if self.computes == "f32" else f" {self.computes}")
 
     @property
     def size(self) -> int:

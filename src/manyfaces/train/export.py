@@ -46,7 +46,7 @@ def export_probabilities(network: nn.Module, temperature: float, spec: InputSpec
 def onnx_bytes(network: nn.Module, example: Tensor, output: str) -> bytes:
     """A network of one input and one output as an ONNX file's bytes, with a free batch size."""
     try:
-        with _only_errors("torch.onnx"):
+        with only_errors("torch.onnx"):
             program: Any = torch.onnx.export(
                 network,
                 (example,),
@@ -59,11 +59,11 @@ def onnx_bytes(network: nn.Module, example: Tensor, output: str) -> bytes:
             )
     except ModuleNotFoundError:
         raise MissingExtra("writing ONNX", "train") from None
-    return _without_traces(program.model_proto)
+    return without_traces(program.model_proto)
 
 
 @contextmanager
-def _only_errors(name: str) -> Iterator[None]:
+def only_errors(name: str) -> Iterator[None]:
     """The exporter tells of every library it could have used, and warns of torch's own use of torch; none of that
     concerns who trains."""
     logger = logging.getLogger(name)
@@ -77,7 +77,7 @@ def _only_errors(name: str) -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _without_traces(model: onnx.ModelProto) -> bytes:
+def without_traces(model: onnx.ModelProto) -> bytes:
     """The exporter notes source files and lines of the machine it ran on; they have no place in a shipped file."""
     for part in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input):
         del part.metadata_props[:]
