@@ -14,6 +14,7 @@ import typer
 from manyfaces.cli.options import with_options
 from manyfaces.cli.outcome import complain
 from manyfaces.cli.progress import Steps
+from manyfaces.cli.voting import voting
 from manyfaces.errors import InputError, OutputError
 from manyfaces.options import Options
 
@@ -131,7 +132,7 @@ def detection(
 
     detect = build_stages(replace(options, emotion=False, identity=False)).detect
     if truth.name.endswith(CLIP_TRUTH):
-        frames = _frames(data or _clip_beside(truth))
+        frames = frames_of(data or _clip_beside(truth))
         score = judged.score_detection(judged.read_video_truth(truth), (detect([f.image])[0].boxes for f in frames))
     else:
         pictures = judged.read_picture_truth(truth)
@@ -157,7 +158,7 @@ def tracking(
     from manyfaces.evaluate.tracking import score_tracking
 
     expected = read_video_truth(truth)
-    results = (result for _, result in Engine(*build_engine(options)).run(_frames(clip)))
+    results = (result for _, result in Engine(*build_engine(options)).run(frames_of(clip)))
     score = score_tracking(expected, map(_boxes_and_tracks, results))
     _show(score.as_dict(), json_file)
 
@@ -192,11 +193,14 @@ def emotion(
         write_page(errors, model, data, split, answers)
 
 
+app.command()(voting)
+
+
 def _clip_beside(truth: Path) -> Path:
     return truth.with_name(truth.name.removesuffix(CLIP_TRUTH) + ".mp4")
 
 
-def _frames(clip: Path) -> Iterator[Frame]:
+def frames_of(clip: Path) -> Iterator[Frame]:
     """The frames of a clip that has a truth; one that cannot be decoded would shift all others, so it ends the run."""
     from manyfaces.sources import frame_count, open_source
     from manyfaces.types import Unreadable

@@ -151,7 +151,7 @@ def _by_name(truth: PictureTruth, found: Iterable[tuple[str, Floats]]) -> Iterab
 
 def read_video_truth(path: Path) -> VideoTruth:
     """Read `{"fps": ..., "frames": [[[track, x1, y1, x2, y2, visible], ...], ...]}`."""
-    content = _read_object(path)
+    content = read_object(path)
     frames, fps = content.get("frames"), content.get("fps")
     if not isinstance(frames, list) or not isinstance(fps, int | float) or isinstance(fps, bool) or not fps > 0:
         raise InputError(
@@ -171,7 +171,7 @@ def _true_faces(path: Path, index: int, rows: Any) -> TrueFaces:
 
 def read_picture_truth(path: Path) -> PictureTruth:
     """Read `{"file.jpg": [[x1, y1, x2, y2], ...], ...}`."""
-    content = _read_object(path)
+    content = read_object(path)
     if "frames" in content:
         raise InputError(f"{path}: this is the truth of a video; give the video, or a file of picture names and boxes")
     what = "expected rows of [x1, y1, x2, y2]"
@@ -180,7 +180,7 @@ def read_picture_truth(path: Path) -> PictureTruth:
     )
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
