@@ -3,8 +3,8 @@
     python benchmarks/voting.py ../shared/data            (a quarter of an hour; writes benchmarks/results/voting.json)
 
 Every second person of `lfw60/` who is in a clip of `crowd/` is enrolled, from one or three photos that the clip does
-not show; the others are strangers. Each clip is played as it is and at smaller sizes, where single frames begin to fail:
-faces of 30 to 60 pixels become faces of 12 to 24.
+not show; the others are strangers. Each clip is played as it is and at smaller sizes, where single frames begin to
+fail: faces of 30 to 60 pixels become faces of 12 to 24.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class VotingScore:
 
 def read_cast(path: Path) -> dict[int, str]:
     """Who each track of a clip's truth is: `"tracks": {"3": {"person": "Lan"}, ...}`."""
-    tracks = read_object(path).get("tracks")
+    tracks: Any = read_object(path).get("tracks")
     try:
         return {int(track): str(who["person"]) for track, who in tracks.items()}
     except (AttributeError, KeyError, TypeError, ValueError):
