@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from manyfaces.cli import predict
 from manyfaces.cli.figures import refuse_figures, write_figures
 from manyfaces.cli.options import with_options
 from manyfaces.cli.outcome import complain
@@ -35,8 +36,14 @@ FIGURES = ("machine", "rows")
 """What a file of an earlier run holds."""
 
 
+app = typer.Typer(invoke_without_command=True)
+app.command("predict")(predict.predict)
+
+
+@app.callback()
 @partial(with_options, refused=REFUSED)
 def bench(
+    context: typer.Context,
     options: Options,
     faces: Annotated[str, typer.Option(help="How many faces each drawn clip shows.")] = "1,4,16,36,64,100",
     clip: Annotated[list[Path] | None, typer.Option(help="A video of yours in their place; may repeat.")] = None,
@@ -57,6 +64,8 @@ def bench(
 
     The 12 rows of the default take about ten minutes on two cores; see --seconds.
     """
+    if context.invoked_subcommand:
+        return
     from manyfaces.bench.alone import measured_alone, startup_seconds
     from manyfaces.bench.drawn import SMALL, draw_clip
     from manyfaces.bench.machine import busy, circumstances
