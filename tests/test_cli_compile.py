@@ -29,27 +29,35 @@ def example_commands() -> list[list[str]]:
 
 
 def test_the_examples_gain_what_their_readme_says(run: Run, tmp_path: Path) -> None:
-    for name in ("dither.py", "smooth.py"):
+    sources = {"dither.py", "distance.py", "smooth.py"}
+    for name in sources:
         shutil.copy(EXAMPLES / name, tmp_path)
-    gain, no_gain, back, wheel = (words[1:] for words in example_commands())
+    gain, *others, back, wheel = (words[1:] for words in example_commands())
     compiled = run(*gain)
     assert compiled.status == 0, compiled.err
     assert "times as fast; equal results\n" in compiled.out
     assert f"dither.py -> dither{SUFFIX}" in compiled.out
     assert "Back:  manyfaces compile --remove dither.py" in compiled.err
-    figures = json.loads((tmp_path / "dither.json").read_text())
+    figures = json.loads((tmp_path / "compile-dither.json").read_text())
     assert figures["ratio"] >= 10  # hundreds, so that a busy machine does not matter
     assert (figures["equal"], figures["built"]) == (True, [{"module": "dither", "source": "dither.py"}])
 
-    assert run(*no_gain).status == 0
-    assert json.loads((tmp_path / "smooth.json").read_text())["equal"] is True
+    for other in others:
+        assert run(*other).status == 0
+        assert json.loads((tmp_path / other[-1]).read_text())["equal"] is True
     assert run(*wheel).status == 0
     assert len(list((tmp_path / "wheels").glob("smooth-0-cp*.whl"))) == 1
 
     assert "removed" in run(*back).out
-    assert {path.name for path in tmp_path.iterdir()} == {
-        *("dither.py", "smooth.py", "dither.json", "smooth.json", "wheels"),
-    }
+    assert {path.name for path in tmp_path.iterdir() if path.suffix != ".json"} == {*sources, "wheels"}
+
+
+def test_the_table_of_the_examples_is_the_measured_one() -> None:
+    text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    for name in ("dither", "distance", "smooth"):
+        told = json.loads((REPOSITORY / "benchmarks" / "results" / f"compile-{name}.json").read_text())
+        slow, fast = (f"{told[way] * 1000:.3g} ms" for way in ("interpreted_seconds", "compiled_seconds"))
+        assert re.search(rf"\| `{name}\.py` \|.*\| {slow} \| {fast} \| {told['ratio']:.1f} \|\n", text)
 
 
 def test_the_examples_run_without_cython(tmp_path: Path) -> None:
