@@ -23,6 +23,7 @@ from manyfaces.cli import (
     evaluate,
     explain,
     models,
+    optimize,
     people,
     search,
     serve,
@@ -47,6 +48,7 @@ app.command("tune")(tune.tune)
 app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
 app.command("explain")(explain.explain)
+app.command("optimize")(optimize.optimize)
 app.command("compile")(compile.compile_modules)
 app.add_typer(people.app, name="people")
 app.add_typer(evaluate.app, name="evaluate")

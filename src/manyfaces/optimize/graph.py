@@ -260,22 +260,33 @@ def with_float_layers(quantised: onnx.ModelProto, original: onnx.ModelProto, kee
     changed = onnx.ModelProto()
     changed.CopyFrom(quantised)
     before = _before_rounding(changed)
-    floats = {tensor.name: tensor for tensor in original.graph.initializer}
     origin = {layer_name(node): node for node in original.graph.node}
-    present = {tensor.name for tensor in changed.graph.initializer}
+    floats = {tensor.name: tensor for tensor in original.graph.initializer}
+    restored: dict[str, onnx.TensorProto] = {}
     for node in changed.graph.node:
-        if layer_name(node) not in keep:
-            continue
-        old = origin[layer_name(node)]
-        for place, name in enumerate(list(node.input)):
-            if place < len(old.input) and old.input[place] in floats:
-                node.input[place] = old.input[place]
-                if old.input[place] not in present:
-                    changed.graph.initializer.append(floats[old.input[place]])
-                    present.add(old.input[place])
-            elif name in before:
-                node.input[place] = before[name]
+        if layer_name(node) in keep:
+            _unround(node, origin[layer_name(node)], before, floats, restored)
+    changed.graph.initializer.extend(restored.values())
     return without_unused(changed)
+
+
+def _unround(
+    node: onnx.NodeProto,
+    old: onnx.NodeProto,
+    before: Mapping[str, str],
+    floats: Mapping[str, onnx.TensorProto],
+    restored: dict[str, onnx.TensorProto],
+) -> None:
+    """Weights as they were, under a new name, for the quantiser may have given theirs to what it makes of them."""
+    for place, name in enumerate(list(node.input)):
+        was = old.input[place] if place < len(old.input) else ""
+        if was in floats:
+            tensor = onnx.TensorProto.FromString(floats[was].SerializeToString())
+            tensor.name = f"{was}_in_float"
+            restored[tensor.name] = tensor
+            node.input[place] = tensor.name
+        elif name in before:
+            node.input[place] = before[name]
 
 
 def _before_rounding(model: onnx.ModelProto) -> dict[str, str]:

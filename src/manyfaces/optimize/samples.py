@@ -83,6 +83,26 @@ class Part:
                 return
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Spread:
+    """Some of many arrays' rows, spread evenly over them."""
+
+    whole: Counted
+    most: int = CALIBRATION
+
+    def __len__(self) -> int:
+        return min(len(self.whole), self.most)
+
+    def __iter__(self) -> Iterator[Columns]:
+        wanted = np.unique(np.linspace(0, len(self.whole) - 1, len(self)).astype(int))
+        start = 0
+        for batch in self.whole:
+            rows = wanted[(wanted >= start) & (wanted < start + rows_of(batch))] - start
+            start += rows_of(batch)
+            if len(rows):
+                yield {name: column[rows] for name, column in batch.items()}
+
+
 def rows_of(batch: Columns) -> int:
     return len(next(iter(batch.values())))
 
@@ -130,17 +150,23 @@ class Images:
 
     def __iter__(self) -> Iterator[Columns]:
         for start in range(0, len(self), BATCH):
-            yield {self.port.name: planes(self.images[start : start + BATCH], self.spec)}
+            yield {self.port.name: planes(self.images[start : start + BATCH], self.spec, self.port)}
 
 
-def planes(images: Pixels, spec: InputSpec) -> Floats:
-    """(n, channels, height, width), scaled, at the card's size."""
+def planes(images: Pixels, spec: InputSpec, port: Port) -> Floats:
+    """Scaled and at the card's size: (n, channels, height, width), or with the channels last where the port has them
+    there."""
     batch = images[..., None] if images.ndim == 3 else images
     if spec.height and batch.shape[1:3] != (spec.height, spec.width):
         batch = np.stack([_resized(one, spec.height, spec.width) for one in batch])
     ordered = batch[..., ::-1] if spec.channels == "bgr" else batch
-    scaled: Floats = (ordered.transpose(0, 3, 1, 2).astype(np.float32) - spec.mean) / spec.scale
-    return np.ascontiguousarray(scaled, np.float32)
+    scaled = (ordered.astype(np.float32) - spec.mean) / spec.scale
+    return np.ascontiguousarray(scaled if channels_last(port) else scaled.transpose(0, 3, 1, 2), np.float32)
+
+
+def channels_last(port: Port) -> bool:
+    """As Keras has them."""
+    return len(port.shape) == 4 and port.shape[1] not in (1, 3) and port.shape[3] in (1, 3)
 
 
 def _resized(image: Pixels, height: int, width: int) -> Pixels:
@@ -225,7 +251,7 @@ class Folder:
     def __iter__(self) -> Iterator[Columns]:
         for start in range(0, len(self), BATCH):
             images = [self._read(path) for path in self.paths[start : start + BATCH]]
-            yield {self.port.name: planes(np.stack(images), self.spec)}
+            yield {self.port.name: planes(np.stack(images), self.spec, self.port)}
 
     def _read(self, path: Path) -> Pixels:
         grey = self.spec.depth == 1
@@ -249,14 +275,14 @@ def picture_spec(original: Original, mean: float, scale: float) -> InputSpec:
     """The card's, else what an input of planes (n, 1 or 3, height, width) tells; anything else takes no pictures."""
     if original.card is not None and original.card.input.height:
         return original.card.input
-    shape = original.inputs[0].shape
-    if len(original.inputs) != 1 or len(shape) != 4 or shape[1] not in (1, 3):
+    port = original.inputs[0]
+    if len(original.inputs) != 1 or len(port.shape) != 4 or not {port.shape[1], port.shape[3]} & {1, 3}:
         raise InputError(
             f"{original.name}: takes {', '.join(map(shown, original.inputs))}, not pictures (n, 1 or 3, height, width);"
             " give an .npz of arrays named like its inputs"
         )
-    height, width = (length or FREE for length in shape[2:])
-    return InputSpec(width, height, "grey" if shape[1] == 1 else "rgb", mean, scale)
+    height, width, depth = port.shape[1:] if channels_last(port) else (*port.shape[2:], port.shape[1])
+    return InputSpec(width or FREE, height or FREE, "grey" if depth == 1 else "rgb", mean, scale)
 
 
 # --- drawn -----------------------------------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ def read_program(path: Path, *, trust: bool = False) -> Original:
         raise WeightsError(
             f"{path}: cannot be read as an exported program ({_first_line(error)}); save it anew"
         ) from None
-    model = _onnx_of(program, (), str(path))
+    model = onnx_of(program, (), str(path))
     return _with_module(model, path.stem, "PyTorch program", file_hash(path), program.module())
 
 
@@ -82,7 +82,7 @@ def read_factory(name: str, weights: Path | None, inputs: Sequence[str], *, trus
     else:
         for tensor in module.state_dict().values():
             digest.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).tobytes())
-    model = _onnx_of(module.eval(), _examples(inputs, name), name)
+    model = onnx_of(module.eval(), _examples(inputs, name), name)
     return _with_module(model, name.rpartition(":")[2], "PyTorch module", digest.hexdigest(), module)
 
 
@@ -165,7 +165,7 @@ def _example(described: str) -> Tensor:
         raise UsageError(f"--input {described}: expected lengths and a kind, such as 3x64x64 or 50:int32") from None
 
 
-def _onnx_of(program: Any, examples: tuple[Tensor, ...], where: str) -> onnx.ModelProto:
+def onnx_of(program: Any, examples: tuple[Tensor, ...], where: str) -> onnx.ModelProto:
     """A program already knows its inputs and which of their dimensions are free."""
     from manyfaces.train.export import only_errors
 
@@ -195,16 +195,16 @@ def _run_of(module: nn.Module, inputs: Sequence[Port], outputs: Sequence[Port]) 
     def run(columns: Columns) -> Columns:
         with torch.no_grad():
             answer = module(*(torch.from_numpy(np.array(columns[port.name])) for port in inputs))
-        return dict(zip([port.name for port in outputs], map(_array, _flat(answer)), strict=True))
+        return dict(zip([port.name for port in outputs], map(_array, flat(answer)), strict=True))
 
     return run
 
 
-def _flat(answer: Any) -> list[Tensor]:
+def flat(answer: Any) -> list[Tensor]:
     if isinstance(answer, Tensor):
         return [answer]
     parts = answer.values() if isinstance(answer, Mapping) else answer
-    return [tensor for part in parts for tensor in _flat(part)]
+    return [tensor for part in parts for tensor in flat(part)]
 
 
 def _array(tensor: Tensor) -> Any:
