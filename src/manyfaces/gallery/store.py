@@ -108,18 +108,17 @@ class GalleryStore:
     def people(self) -> list[Person]:
         """Everybody, by name."""
         with self._database.reading() as connection:
-            return [_person(row) for row in connection.execute(f"{_PEOPLE} GROUP BY person.id ORDER BY name")]
+            model = _model(connection)
+            return [_person(row, model) for row in connection.execute(f"{_PEOPLE} ORDER BY name")]
 
     def person(self, name: str) -> Person:
         with self._database.reading() as connection:
-            known = _find(connection, name)
-            return _person(connection.execute(f"{_PEOPLE} WHERE person.id = ?", (known,)).fetchone())
+            return _known(connection, name)
 
     def faces(self, name: str) -> list[EnrolledFace]:
         """The enrolled faces of a person, oldest first."""
         with self._database.reading() as connection:
-            rows = connection.execute(f"{_FACES} WHERE person = ? ORDER BY id", (_find(connection, name),))
-            return [EnrolledFace(*row) for row in rows]
+            return _faces(connection, name)
 
     def model(self) -> str:
         """The model that made this gallery's vectors; empty while there are none."""
@@ -135,14 +134,12 @@ class GalleryStore:
     def roster(self) -> Roster:
         """All vectors and whose they are, for searching. Where there are many they are mapped, not read."""
         with self._database.reading() as connection:
-            large = _has_faces(connection, self._mapped_from)
-            found = self._mapped(connection) if large else _roster(connection)
-        if found is None:
-            found = self._map_anew()
-        if found is not None:
-            return found
-        with self._database.reading() as connection:
-            return _roster(connection)
+            found = self._mapped(connection)
+            if found is None and not _has_faces(connection, self._mapped_from):
+                found = _roster(connection)
+        # An empty roster is false, and is one all the same.
+        found = self._map_anew() if found is None else found
+        return self._read() if found is None else found
 
     def revision(self) -> int:
         """Grows with every change of who is enrolled; cheap to ask, to see whether a roster is still true."""
@@ -163,8 +160,11 @@ class GalleryStore:
 
     def export(self, only: Sequence[str] = (), *, vectors: bool = False) -> dict[str, Any]:
         """What is known of these people, or of all, as plain values for JSON; vectors as base64 of float32."""
-        people = [self.person(name) for name in only] if only else self.people()
-        return {"model": self.model(), "people": [self._exported(person, vectors) for person in people]}
+        everybody = [] if only else self.people()
+        with self._database.reading() as connection:
+            people = [_known(connection, name) for name in only] or everybody
+            exported = [_exported(connection, person, vectors) for person in people]
+            return {"model": _model(connection), "people": exported}
 
     # --- writing ---
 
@@ -298,6 +298,10 @@ class GalleryStore:
         except (GalleryError, OSError):
             return None
 
+    def _read(self) -> Roster:
+        with self._database.reading() as connection:
+            return _roster(connection)
+
     def _write_vectors(self, connection: sqlite3.Connection) -> None:
         for statement in STAMPED:
             connection.execute(statement)
@@ -308,15 +312,6 @@ class GalleryStore:
         except OSError:
             self._vectors.drop()
             raise
-
-    def _exported(self, person: Person, vectors: bool) -> dict[str, Any]:
-        faces = [asdict(face) for face in self.faces(person.name)]
-        if vectors:
-            with self._database.reading() as connection:
-                found = dict(connection.execute("SELECT id, vector FROM face").fetchall())
-            for face in faces:
-                face["vector"] = base64.b64encode(found[face["id"]]).decode("ascii")
-        return {**asdict(person), "faces": faces}
 
 
 @dataclass(slots=True)
@@ -334,8 +329,8 @@ PATIENCE = 1.0
 AT_ONCE = 10_000
 """Faces read from the gallery at a time."""
 
-_PEOPLE = """SELECT name, count(face.id), person.added, coalesce(max(model), ''),
-    consent, consent_by, consent_given, expires FROM person LEFT JOIN face ON face.person = person.id"""
+_PEOPLE = """SELECT name, (SELECT count(*) FROM face WHERE face.person = person.id), added,
+    consent, consent_by, consent_given, expires FROM person"""
 
 _FACES = "SELECT id, source, digest, added, size, sharpness, yaw, inside FROM face"
 
@@ -343,9 +338,29 @@ _ADD_FACE = """INSERT INTO face (person, model, vector, source, digest, added, s
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 
 
-def _person(row: tuple[Any, ...]) -> Person:
-    name, faces, added, model, *consent = row
-    return Person(name, faces, added, model, Consent(*consent))
+def _person(row: tuple[Any, ...], model: str) -> Person:
+    name, faces, added, *consent = row
+    return Person(name, faces, added, model if faces else "", Consent(*consent))
+
+
+def _known(connection: sqlite3.Connection, name: str) -> Person:
+    row = connection.execute(f"{_PEOPLE} WHERE id = ?", (_find(connection, name),)).fetchone()
+    return _person(row, _model(connection))
+
+
+def _faces(connection: sqlite3.Connection, name: str) -> list[EnrolledFace]:
+    rows = connection.execute(f"{_FACES} WHERE person = ? ORDER BY id", (_find(connection, name),))
+    return [EnrolledFace(*row) for row in rows]
+
+
+def _exported(connection: sqlite3.Connection, person: Person, vectors: bool) -> dict[str, Any]:
+    faces = [asdict(face) for face in _faces(connection, person.name)]
+    if vectors:
+        query = "SELECT id, vector FROM face WHERE person = ?"
+        found = dict(connection.execute(query, (_find(connection, person.name),)).fetchall())
+        for face in faces:
+            face["vector"] = base64.b64encode(found[face["id"]]).decode("ascii")
+    return {**asdict(person), "faces": faces}
 
 
 def _find(connection: sqlite3.Connection, name: str) -> int:
