@@ -7,7 +7,7 @@ one side, for they are copies of one photo.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -126,23 +126,31 @@ class Album:
         """An album of what was read, photo by photo."""
         photos: list[Photo] = []
         found: list[Found] = []
+        crops: list[Pixels] = []
         left_out: list[LeftOut] = []
         for photo, reading in readings:
             if isinstance(reading, Refused):
                 left_out.append(LeftOut(photo, reading))
             else:
                 photos.append(photo)
-                found.append(reading)
-        return _stacked(tuple(photos), found, tuple(left_out))
+                found.append(_without_crops(reading))
+                crops.append(reading.enrolment.crops)
+        return _stacked(tuple(photos), found, crops, tuple(left_out))
 
 
-def _stacked(photos: tuple[Photo, ...], found: list[Found], left_out: tuple[LeftOut, ...]) -> Album:
+def _without_crops(found: Found) -> Found:
+    return replace(found, enrolment=replace(found.enrolment, crops=found.enrolment.crops[:0].copy()))
+
+
+def _stacked(
+    photos: tuple[Photo, ...], found: list[Found], parts: list[Pixels], left_out: tuple[LeftOut, ...]
+) -> Album:
     if not found:
         return _empty(left_out)
     enrolments = [one.enrolment for one in found]
     decoded = tuple(one.decoded for one in found)
-    crops = np.concatenate([one.crops for one in enrolments])
     vectors = np.concatenate([one.embeddings.vectors for one in enrolments])
+    crops = _emptied_into_one(parts)
     return Album(
         photos,
         decoded,
@@ -153,6 +161,14 @@ def _stacked(photos: tuple[Photo, ...], found: list[Found], left_out: tuple[Left
         grouped([photo.digest for photo in photos], decoded, crops, vectors),
         left_out,
     )
+
+
+def _emptied_into_one(parts: list[Pixels]) -> Pixels:
+    """All crops as one array. They are the bulk of an album, so each is let go as soon as it is copied."""
+    crops = np.empty((len(parts), *parts[0].shape[1:]), np.uint8)
+    for place in range(len(parts) - 1, -1, -1):
+        crops[place] = parts.pop()[0]
+    return crops
 
 
 def _empty(left_out: tuple[LeftOut, ...]) -> Album:

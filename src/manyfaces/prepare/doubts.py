@@ -8,7 +8,7 @@ the limits find and what they flag falsely.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
@@ -21,6 +21,9 @@ from manyfaces.types import Floats, Integers
 
 AT_ONCE = 4_000_000
 """Similarities held in memory at a time."""
+
+ENOUGH_PEOPLE = 2000
+"""Of whom the likeness of strangers is measured."""
 
 Sameness = Literal["the same file", "the same pixels", "nearly the same picture"]
 
@@ -86,11 +89,12 @@ def doubts(album: Album, limits: Limits | None = None) -> Doubts:
     others are given."""
     likeness = _Likeness(album)
     chosen = limits or (SFACE if album.embeddings.model.startswith("sface") else likeness.limits())
+    twins = tuple(likeness.twins(chosen.twins))
     everybody = sorted({*album.people, *(out.photo.person for out in album.left_out)})
     return Doubts(
         tuple(_copies(album)),
-        tuple(likeness.strays(chosen)),
-        tuple(likeness.twins(chosen.twins)),
+        tuple(_without_twins(likeness.strays(chosen), twins, album.people)),
+        twins,
         tuple(near_names(everybody)),
     )
 
@@ -102,6 +106,12 @@ def near_names(names: Sequence[str]) -> Iterator[tuple[str, str]]:
         alike.setdefault(folded(name), []).append(name)
     for several in alike.values():
         yield from combinations(several, 2)
+
+
+def _without_twins(strays: Iterable[Stray], twins: Sequence[Twins], people: Sequence[str]) -> Iterator[Stray]:
+    """Where a whole folder looks like another, this is said once, and not again of each photo."""
+    pairs = {frozenset((pair.first, pair.second)) for pair in twins}
+    return (stray for stray in strays if frozenset((people[stray.place], stray.other)) not in pairs)
 
 
 def _copies(album: Album) -> Iterator[Copy]:
@@ -140,8 +150,10 @@ class _Likeness:
             yield Stray(place, float(own[place]), name, float(others[place]))
 
     def limits(self) -> Limits:
-        """Strangers lie around their mean, nineteen in twenty below two deviations more, hardly any below four."""
-        means = self._sums / np.maximum(self._counts, 1)[:, None]
+        """Two deviations above the mean of strangers, and half way from there to people's own. Of very many people
+        some tell as much as all."""
+        some = np.linspace(0, len(self._sums) - 1, min(len(self._sums), ENOUGH_PEOPLE)).astype(np.int64)
+        means = (self._sums / np.maximum(self._counts, 1)[:, None])[some]
         cross = (means @ means.T)[~np.eye(len(means), dtype=bool)] if len(means) > 1 else np.zeros(1, np.float32)
         own = self._own()
         typical = float(np.median(own[~np.isnan(own)])) if np.any(~np.isnan(own)) else 1.0

@@ -31,7 +31,8 @@ FACE = 88
 """The side of a face."""
 
 CELL = FACE + 10
-NAME = 190
+NAME = 220
+MOST_DOUBTS = 3
 MARGIN = 14
 PAPER: Colour = (250, 250, 250)
 
@@ -68,16 +69,16 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """One person: the name, a line below it, and what is to be said of the person."""
+    """One person: the name, a line below it, and what is to be said of the person, each in a line of its own."""
 
     name: str
     told: str
     cells: tuple[Cell, ...]
-    doubt: str = ""
+    doubts: tuple[str, ...] = ()
 
     @property
     def is_marked(self) -> bool:
-        return bool(self.doubt) or any(cell.marks for cell in self.cells)
+        return bool(self.doubts) or any(cell.marks for cell in self.cells)
 
 
 def contact_sheet(album: Album, found: Doubts, title: str) -> Pixels:
@@ -107,7 +108,7 @@ def _rows(album: Album, found: Doubts) -> Iterator[Row]:
     for name in sorted(cells):
         several = _told_apart(sorted(cells[name], key=lambda cell: cell.caption))
         told = f"{len(several)} photo{'s' * (len(several) != 1)}"
-        yield Row(name, f"{told}, {out[name]} left out" if out[name] else told, several, about.get(name, ""))
+        yield Row(name, f"{told}, {out[name]} left out" if out[name] else told, several, tuple(about[name]))
 
 
 def _told_apart(cells: Sequence[Cell]) -> tuple[Cell, ...]:
@@ -136,7 +137,7 @@ def _ending(stem: str) -> str:
 
 
 def _said_of_stray(stray: Stray) -> str:
-    return f"like {stray.other}" if stray.other else "unlike the others"
+    return f"like {stray.other}" if stray.other else "like nobody"
 
 
 def _mark_left_out(left: LeftOut) -> Mark:
@@ -148,12 +149,13 @@ def _mark_left_out(left: LeftOut) -> Mark:
     return LEFT_OUT, fault.removesuffix(" to the side")
 
 
-def _doubts_of_people(found: Doubts) -> dict[str, str]:
+def _doubts_of_people(found: Doubts) -> dict[str, list[str]]:
+    said: dict[str, list[str]] = defaultdict(list)
     pairs = [(twins.first, twins.second, "looks like") for twins in found.twins]
-    pairs += [(*names, "is nearly named") for names in found.names]
-    return {
-        one: f"{verb} {other}" for first, second, verb in pairs for one, other in ((first, second), (second, first))
-    }
+    for first, second, verb in [*pairs, *((*names, "is nearly named") for names in found.names)]:
+        said[first].append(f"{verb} {second}")
+        said[second].append(f"{verb} {first}")
+    return said
 
 
 def _first_marked(rows: Sequence[Row], most: int) -> list[Row]:
@@ -167,7 +169,7 @@ def _fewer_cells(row: Row) -> Row:
     if len(urgent) == len(row.cells):
         return row
     told = f"{row.told}, {len(row.cells) - len(urgent)} not shown"
-    return Row(row.name, told, tuple(row.cells[place] for place in sorted(urgent)), row.doubt)
+    return Row(row.name, told, tuple(row.cells[place] for place in sorted(urgent)), row.doubts)
 
 
 # --- how it is drawn -------------------------------------------------------------------------------------------------
@@ -212,8 +214,8 @@ def _band(row: Row, columns: int, width: int) -> Pixels:
     cv2.line(band, (MARGIN, 2), (width - MARGIN - 1, 2), (225, 225, 225), 1)
     _say(band, (MARGIN, 10), row.name, NAME - 8)
     _say(band, (MARGIN, 32), row.told, NAME - 8, SMALL)
-    if row.doubt:
-        _say(band, (MARGIN, 51), row.doubt, NAME - 8, _on(DOUBTED))
+    for number, doubt in enumerate(row.doubts[:MOST_DOUBTS]):
+        _say(band, (MARGIN + 2, 51 + 18 * number), doubt, NAME - 10, _on(DOUBTED))
     for number, cell in enumerate(row.cells):
         line, column = divmod(number, columns)
         _draw_cell(band, (MARGIN + NAME + column * CELL, 10 + line * high), cell)
