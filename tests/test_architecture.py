@@ -17,7 +17,7 @@ ROOT = Path(manyfaces.__file__).parent
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("types", "errors"),
     ("arenas", "geometry", "stages", "card", "rows", "options", "kernels"),
-    ("align", "draw", "smooth", "quality", "attention", "flow", "weights", "runtime", "cartoon"),
+    ("align", "draw", "smooth", "quality", "attention", "flow", "weights", "runtime", "cartoon", "closer"),
     ("sources", "sinks", "detect", "track", "heads", "gallery", "plans"),
     ("pipeline", "engine", "recognizer", "enrol", "portraits", "prepare"),
     ("build",),

@@ -13,6 +13,7 @@ import numpy as np
 
 from manyfaces.attention import Budget, Thrifty
 from manyfaces.card import Task
+from manyfaces.closer import Closer, as_seen, look_closer
 from manyfaces.detect.haar import HaarCascade
 from manyfaces.detect.yunet import Wanted, YuNet
 from manyfaces.engine import Plan
@@ -56,15 +57,22 @@ def build_stages(
     """Everything a pipeline needs, or, where `callers` threads may call a network at once, an engine. `identify` stands
     in for the gallery that the options name, `tuned` for the plan that this user keeps of this machine."""
     tuned = tuned or kept().plan
+    detect = build_detector(options, callers, tuned)
     return Stages(
-        detect=build_detector(options, callers, tuned),
+        detect=detect,
         new_tracker=MotionTracker,
         new_linker=AppearanceLinker,
         emotion=build_emotion_head(options, callers, tuned) if options.emotion else None,
         identity=build_identity_head(options, callers, tuned) if options.identity else None,
         identify=identify or build_identifier(options),
         new_attention=build_attention(options),
+        closer=build_closer(detect),
     )
+
+
+def build_closer(detect: Detector) -> Closer:
+    """Haar cascades guess the landmarks from the box: looking again would guess the same."""
+    return partial(look_closer, detect) if isinstance(detect, YuNet) else as_seen
 
 
 def build_attention(options: Options) -> Callable[[int], Attention]:
@@ -141,7 +149,8 @@ def build_identifier(options: Options) -> Identifier:
 
 
 def build_enroller(options: Options) -> Enroller:
-    return Enroller(build_detector(options), build_identity_head(options))
+    detect = build_detector(options)
+    return Enroller(detect, build_identity_head(options), closer=build_closer(detect))
 
 
 def build_reader(options: Options, cache: Cache | None = None) -> Reader:

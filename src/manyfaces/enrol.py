@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from manyfaces.align import align
+from manyfaces.closer import Closer, as_seen
 from manyfaces.errors import EnrolmentRefused, InputError, NoFace, SeveralFaces, UsageError
 from manyfaces.quality import assess
 from manyfaces.stages import Detector, Head
@@ -87,10 +88,17 @@ class Enrolment:
 class Enroller:
     """Makes enrolments with one detector and one identity head."""
 
-    def __init__(self, detector: Detector, head: Head[Embeddings], limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        detector: Detector,
+        head: Head[Embeddings],
+        limits: Limits | None = None,
+        closer: Closer = as_seen,
+    ) -> None:
         self._detector = detector
         self._head = head
         self._limits = limits or Limits()
+        self._closer = closer
 
     def __call__(self, image: Pixels, where: str, choice: Choice | None = None) -> Enrolment:
         """Enrol one face of a picture; `where` names the picture in what is said about it."""
@@ -103,7 +111,7 @@ class Enroller:
     def look(self, image: Pixels, where: str, choice: Choice) -> Sighting:
         """Find the face that is meant, and say what is wrong with it."""
         found = self._detector([image])[0]
-        chosen = found[np.array([_pick(found, where, choice, self._limits)])]
+        chosen = self._closer(image, found[np.array([_pick(found, where, choice, self._limits)])])
         crops = align(image, chosen.landmarks, self._head.spec)
         qualities = assess(chosen, crops, image.shape[1], image.shape[0])
         return Sighting(chosen, crops, qualities, tuple(_faults(qualities, self._limits)))

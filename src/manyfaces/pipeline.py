@@ -17,6 +17,7 @@ import numpy as np
 
 from manyfaces.align import Pyramid
 from manyfaces.attention import EveryFace
+from manyfaces.closer import Closer, as_seen
 from manyfaces.quality import assess
 from manyfaces.rows import failed, frame_result
 from manyfaces.smooth import EmotionEvidence, IdentityVotes, evidence_weights
@@ -49,7 +50,7 @@ def every_face(_lag: int) -> Attention:
 @dataclass(frozen=True, slots=True)
 class Stages:
     """The parts a pipeline is made of. A head that is switched off is None. `new_attention` gets the number of frames
-    after which news of a frame counts."""
+    after which news of a frame counts. `closer` looks again at small faces that are about to be told apart."""
 
     detect: Detector
     new_tracker: Callable[[], Tracker]
@@ -58,6 +59,7 @@ class Stages:
     identity: Head[Embeddings] | None
     identify: Identifier
     new_attention: Callable[[int], Attention] = every_face
+    closer: Closer = as_seen
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,16 +187,16 @@ def cut(faces: Faces, stages: Stages) -> Cuts:
     """Crop every face as the head whose turn it has asks, and judge what each view is worth."""
     pyramid = Pyramid(faces.met.frame.image)
     return Cuts(
-        _views(faces, pyramid, faces.turns.emotion, stages.emotion),
-        _views(faces, pyramid, faces.turns.identity, stages.identity),
+        _views(faces, pyramid, faces.turns.emotion, stages.emotion, as_seen),
+        _views(faces, pyramid, faces.turns.identity, stages.identity, stages.closer),
     )
 
 
-def _views(faces: Faces, pyramid: Pyramid, rows: Integers, head: Head[Reading] | None) -> Views:
+def _views(faces: Faces, pyramid: Pyramid, rows: Integers, head: Head[Reading] | None, closer: Closer) -> Views:
     if head is None:
         return Views(Crops(np.empty((0, 0, 0, 0), np.uint8), np.empty(0, np.int64)), np.empty(0, np.float32))
     frame, tracks = faces.met.frame, faces.tracks[rows]
-    crops = pyramid.align(tracks.detections.landmarks, head.spec)
+    crops = pyramid.align(closer(frame.image, tracks.detections).landmarks, head.spec)
     weights = evidence_weights(assess(tracks.detections, crops, frame.width, frame.height))
     return Views(Crops(crops, tracks.ids), weights)
 

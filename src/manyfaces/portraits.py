@@ -49,7 +49,7 @@ def read_portraits(pictures: Iterable[tuple[str, Pixels]], stages: Stages) -> Po
 def _main_crop(image: Pixels, stages: Stages, head: Head[Embeddings]) -> Pixels:
     detections = stages.detect([image])[0]
     chosen = detections[main_face(detections, image.shape[1], image.shape[0])]
-    return align(image, chosen.landmarks, head.spec)
+    return align(image, stages.closer(image, chosen).landmarks, head.spec)
 
 
 def main_face(detections: Detections, width: int, height: int) -> slice:

@@ -191,7 +191,7 @@ def _enroller(stages: Stages) -> Enroller:
     """Makes enrolments with the networks that are loaded already."""
     if stages.identity is None:
         raise Problem(409, "this server runs without identity; start it without --no-identity")
-    return Enroller(stages.detect, stages.identity)
+    return Enroller(stages.detect, stages.identity, closer=stages.closer)
 
 
 def verified(first: Photo, second: Photo, stages: Stages) -> Verification:
