@@ -10,13 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conftest import Run
 from manyfaces.errors import GalleryError, UsageError
 from manyfaces.gallery.background import Background
-from manyfaces.gallery.calibrate import PROBES, calibrate, measure, up_to_date
+from manyfaces.gallery.calibrate import PROBES, calibrate, distributions, measure, up_to_date
 from manyfaces.gallery.calibration import Calibration
+from manyfaces.gallery.falls import falls
 from manyfaces.gallery.matcher import Matcher
 from manyfaces.gallery.roster import Roster
 from manyfaces.gallery.rules import DEFAULT, MOST_FACES, NEAREST, RULES, Rule
+from manyfaces.gallery.search import Search
 from manyfaces.gallery.store import GalleryStore
 from manyfaces.types import Embeddings, Floats, Qualities
 
@@ -220,6 +223,51 @@ def test_the_rule_that_was_chosen_stays_when_the_gallery_grows(tmp_path: Path) -
     store.save_calibration(calibrate(roster, rule=NEAREST), roster.revision)
     enrol(store, "An", 1)
     assert up_to_date(store, store.roster()).rule == NEAREST.name
+
+
+# --- where strangers fall ---
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 12), st.integers(1, 5), st.floats(0.002, 0.3))
+def test_a_stricter_threshold_keeps_more_strangers_out_and_loses_more_photos(
+    count: int, each: int, rate: float
+) -> None:
+    roster = gallery(count, each)
+    rows = falls(distributions(roster), rate)
+    for name, sign in (("similarity", 1), ("strangers_under", 1), ("own_above", -1)):
+        figures = [sign * getattr(row, name) for row in rows]
+        assert figures == sorted(figures)
+    chosen = calibrate(roster, rate).threshold
+    (here,) = [row for row in rows if row.similarity == pytest.approx(chosen, abs=1e-9)]
+    assert here.strangers_under == pytest.approx(1 - rate)
+
+
+def test_what_a_threshold_loses_is_what_it_would_lose() -> None:
+    """Photos that were not enrolled reach the threshold about as often as the report says."""
+    generator = np.random.default_rng(1)
+    who = people(40, generator)
+    enrolled, asked = photos(who, 6, generator, 0.11), photos(who, 20, generator, 0.11)
+    roster = Roster(tuple(map(str, range(40))), np.repeat(np.arange(40), 6), Embeddings(enrolled, OTHER))
+    standing = Search(DEFAULT(roster)).of_people(asked)
+    own = standing[np.arange(len(asked)), np.arange(len(asked)) // 20]
+    for row in falls(distributions(roster), 0.01):
+        assert row.own_above == pytest.approx(np.mean(own >= row.similarity), abs=0.06)
+
+
+def test_the_command_shows_where_strangers_fall_and_on_what_that_rests(tmp_path: Path, run: Run) -> None:
+    store = GalleryStore(tmp_path / "people.db")
+    for seed, name in enumerate(["Lan", "An", "Minh"]):
+        enrol(store, name, seed)
+    said = run("people", "calibrate", "--gallery", store.path, "--false-accepts", "0.03")
+    assert said.status == 0
+    assert "3.0% false accepts" in said.out
+    assert "since they are few, shipped figures" in said.out
+    assert f"by the rule: {DEFAULT.name}" in said.out
+    threshold = calibrate(store.roster(), 0.03).threshold
+    (line,) = [line for line in said.out.splitlines() if f"{threshold:.3f} *" in line]
+    assert "97.0%" in line
+    assert "##" in line
 
 
 # --- the identifier ---

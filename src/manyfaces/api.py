@@ -18,9 +18,11 @@ from manyfaces.build import build_engine, build_enroller, build_reader, build_st
 from manyfaces.engine import Chain, Engine
 from manyfaces.enrol import Choice, Enroller, Outcome, Register, Spellings, file_digest, import_folder, photos_by_person
 from manyfaces.errors import EnrolmentRefused, GalleryError, InputError, ManyfacesError
-from manyfaces.gallery.calibrate import FALSE_ACCEPT_RATE, calibrate
+from manyfaces.gallery.calibrate import FALSE_ACCEPT_RATE, calibrate, distributions
 from manyfaces.gallery.calibration import Calibration
+from manyfaces.gallery.falls import Fall, falls
 from manyfaces.gallery.roster import Roster
+from manyfaces.gallery.rules import DEFAULT, RULES, choose
 from manyfaces.gallery.search import Search
 from manyfaces.gallery.store import Consent, EnrolledFace, GalleryStore, Person, Purged
 from manyfaces.options import NO_HOME, Options, default_gallery
@@ -297,9 +299,14 @@ class Gallery:
         model = find(self._options.identity_network)[0].identifier
         if roster.model != model:
             raise GalleryError(f"{self.path}: was made with {roster.model}, not {model}; enrol everybody anew")
-        calibration = calibrate(roster, false_accept_rate)
+        calibration = calibrate(roster, false_accept_rate, rule=choose(roster).rule)
         self._store.save_calibration(calibration, roster.revision)
         return calibration
+
+    def falls(self, calibration: Calibration) -> tuple[Fall, ...]:
+        """Where strangers and the gallery's own people fall, threshold by threshold, compared as calibrated."""
+        measured = distributions(self._store.roster(), RULES.get(calibration.rule, DEFAULT))
+        return falls(measured, calibration.false_accept_rate)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from functools import partial
 from itertools import chain
@@ -23,10 +24,11 @@ from manyfaces.errors import GalleryError, ManyfacesError, OutputError
 from manyfaces.options import Options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from manyfaces.api import Gallery
     from manyfaces.enrol import Outcome as Enrolled
+    from manyfaces.gallery.falls import Fall
     from manyfaces.gallery.store import Consent
 
 app = typer.Typer(no_args_is_help=True, help="The people you have enrolled.")
@@ -212,7 +214,8 @@ def calibrate(
     identity_model: Network = "default",
 ) -> None:
     """Compute from the gallery's own faces when a face gets a name; repeated by itself as the gallery grows."""
-    found = _existing(gallery, identity_model).calibrate(false_accepts)
+    people = _existing(gallery, identity_model)
+    found = people.calibrate(false_accepts)
     sources = {
         "shipped": "shipped figures, since this gallery is too small to tell",
         "gallery": "this gallery's own faces",
@@ -222,8 +225,27 @@ def calibrate(
         f"similarity {found.threshold:.3f} and a lead of {found.margin:.3f} for {found.false_accept_rate:.1%} false "
         f"accepts among {found.people} people with {found.faces} faces; measured on {sources[found.basis]}"
     )
+    typer.echo(f"a face is compared with people by the rule: {found.rule}")
+    Console().print(_falls(people.falls(found), found.threshold))
     if found.suspects:
         typer.echo(f"{found.suspects} pairs of people look like one person; is a photo in the wrong place?")
+
+
+def _falls(rows: Sequence[Fall], threshold: float) -> Table:
+    """The bars are of the strangers and the people that a threshold at this similarity would get wrong."""
+    table = _table("similarity", "strangers under it", "let in", "own photos above it", "missed")
+    for row in rows:
+        here = " *" if abs(row.similarity - threshold) < 1e-9 else ""
+        table.add_row(
+            f"{row.similarity:.3f}{here}", f"{row.strangers_under:.1%}", _bar(1 - row.strangers_under),
+            f"{row.own_above:.1%}", _bar(1 - row.own_above),
+        )  # fmt: skip
+    return table
+
+
+def _bar(share: float) -> str:
+    """One mark for each 2.5 %, begun ones too."""
+    return "#" * math.ceil(share * 40 - 1e-9)
 
 
 @partial(with_options, without=ONE_PICTURE)

@@ -118,8 +118,8 @@ def choose(roster: Roster, rules: Sequence[Rule] = tuple(RULES.values()), defaul
     """Cross-validated: each photo is asked about by the photos of the other folds. The default stays unless another
     rule is better beyond doubt, since on a few photos some rule is always ahead by chance."""
     counts = np.bincount(roster.owners) if len(roster) else np.zeros(0)
-    if (counts >= FEW).sum() < 2:
-        return Chosen(default, {}, 0)
+    if len(roster) >= MOST_FACES or (counts >= FEW).sum() < 2:
+        return Chosen(fitting(default, roster), {}, 0)
     right = {rule.name: asked_about(roster, rule) for rule in rules}
     best = max(rules, key=lambda rule: (float(right[rule.name].mean()), rule is default))
     gain = right[best.name].astype(np.float64) - right[default.name]
