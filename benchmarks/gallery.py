@@ -177,7 +177,7 @@ def changed(store: GalleryStore, crowd: Crowd) -> dict[str, float]:
 
     added = wall(add)
     removed = wall(lambda: store.remove("person 1"))
-    # The gallery itself is rewritten by each removal, so that nothing of it can be found; the rest is what searching costs.
+    # Each removal rewrites the gallery itself, so that nothing of the person can be found in it. What is left without:
     store._database.erase_traces = lambda: None  # type: ignore[method-assign]
     several = wall(lambda: [store.remove(f"person {place}") for place in range(3, 43, 2)])
     followed = store.roster()

@@ -125,6 +125,13 @@ def test_a_first_look_at_sketches_misses_next_to_nobody() -> None:
     assert (found[2] < wanted[2] - 1e-6).any()  # most rows were not looked at, so some next best person is missed
 
 
+def test_without_a_way_to_count_bits_everybody_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = sketched(crowd(500, 3), 3)
+    monkeypatch.delattr(np, "bitwise_count", raising=False)
+    asked = vectors(2, seed=9)
+    np.testing.assert_array_equal(Many(columns, exact_to=0)(asked)[2], Many(columns)(asked)[2])
+
+
 def test_many_queries_at_once_are_compared_with_everybody() -> None:
     columns = sketched(crowd(500, 3), 3)
     strangers = vectors(20, seed=9)

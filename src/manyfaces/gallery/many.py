@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from manyfaces.gallery.index import SHARE, Sketcher, nearest_rows
+from manyfaces.gallery.index import SHARE, Sketcher, can_count_bits, nearest_rows
 from manyfaces.gallery.roster import GONE, Columns
 from manyfaces.types import Floats, Integers
 
@@ -32,7 +32,8 @@ class Many:
 
     def __init__(self, columns: Columns, exact_to: int = EXACT_TO) -> None:
         self._people, self._vectors, self._sketches = columns.people, columns.vectors, columns.sketches
-        self._sketcher = Sketcher(self._vectors.shape[1]) if len(columns) > exact_to and len(self._sketches) else None
+        sketched = len(columns) > exact_to and len(self._sketches) > 0 and can_count_bits()
+        self._sketcher = Sketcher(self._vectors.shape[1]) if sketched else None
 
     def __call__(self, queries: Floats) -> tuple[Integers, Floats, Floats]:
         queries = np.ascontiguousarray(queries, np.float32)
