@@ -96,20 +96,28 @@ def identity(
     splits: Annotated[int, typer.Option(min=1, help="Random stratified 80:20 splits.")] = 20,
     seed: int = 0,
     plot: Annotated[Path | None, typer.Option(help="Draw the curves of pairs and of strangers into this .png.")] = None,
+    errors: Annotated[
+        Path | None, typer.Option(help="Every face that went wrong, with causes and advice, on this page (.html).")
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Who is who over random splits, by every way to compare; pairs; and strangers against calibrated galleries."""
     from manyfaces.build import calibrated_identifier
+    from manyfaces.cli import mixups
     from manyfaces.cli.identity import refuse, show, write
     from manyfaces.evaluate.identity import identity_score, photos_by_folder
 
     refuse(plot, json_file, data)
+    if errors:
+        mixups.refuse(errors, data, [plot, json_file])
     photos = photos_by_folder(data)
     people = [name for name, paths in photos.items() for _ in paths]
     portraits = _portraits([path for paths in photos.values() for path in paths], options)
     score = identity_score(portraits, people, splits, seed, calibrated_identifier)
     show(score)
     write(score, len(photos), plot, json_file)
+    if errors:
+        mixups.write_page(errors, data, splits, seed, options)
 
 
 @app.command()
@@ -185,7 +193,9 @@ def emotion(
     wanted = Wanted(json_file, confusion, calibration)
     wanted.refuse([data, Path(model)])
     if errors:
-        refuse_page(errors, [data, Path(model), json_file, confusion, calibration])
+        from manyfaces.evaluate.mistakes_page import GENERATOR
+
+        refuse_page(errors, [data, Path(model), json_file, confusion, calibration], GENERATOR)
     answers = Question(model, data, split, mirror, options).answers()
     show(answers.figures)
     wanted.write(answers)

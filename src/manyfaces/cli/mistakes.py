@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from manyfaces.evaluate.mistakes import Answers, Labelled
 
 
-def refuse_page(path: Path, others: Sequence[Path | None]) -> None:
-    """What cannot be written, or would destroy something, is said before anything is read."""
-    from manyfaces.evaluate.mistakes_page import GENERATOR
+def refuse_page(path: Path, others: Sequence[Path | None], mark: str) -> None:
+    """What cannot be written, or would destroy something, is said before anything is read. `mark`: by which an earlier
+    page of the kind is known."""
     from manyfaces.sinks.files import refuse_device, writing
 
     if path.suffix.lower() not in (".html", ".htm"):
@@ -30,7 +30,7 @@ def refuse_page(path: Path, others: Sequence[Path | None]) -> None:
         refuse_device(path)
         if path.exists():
             begins = path.read_bytes()[:4096]
-            if begins and GENERATOR.encode() not in begins:
+            if begins and mark.encode() not in begins:
                 raise OutputError(f"{path}: this file holds something else than such a page; choose another name")
 
 

@@ -55,6 +55,7 @@ table.confusion td.right { background: color-mix(in srgb, var(--right) var(--sha
 .cards { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 28rem), 1fr)); }
 article { background: var(--tile); border-radius: .5rem; padding: .8rem; min-width: 0; }
 .faces { display: grid; grid-template-columns: repeat(4, 1fr); gap: .4rem; }
+.faces.three { grid-template-columns: repeat(3, 1fr); }
 figure { margin: 0; min-width: 0; }
 figure img { display: block; width: 100%; height: auto; border-radius: .3rem; background: var(--bare); }
 figcaption { margin-top: .2rem; line-height: 1.3; overflow-wrap: anywhere; }
