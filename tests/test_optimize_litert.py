@@ -75,7 +75,7 @@ ONE_EACH = {"pads": [1, 1, 1, 1]}
 CASES: dict[str, onnx.ModelProto] = {
     "convolution": one("Conv", PICTURE, drawn(5, 3, 3, 3), drawn(5)),
     "convolution with strides": one("Conv", PICTURE, drawn(5, 3, 3, 3), strides=[2, 2], pads=[1, 1, 1, 1]),
-    "convolution padded as TensorFlow does": one("Conv", PICTURE, drawn(5, 3, 3, 3), strides=[2, 2], auto_pad="SAME_UPPER"),
+    "padded as TensorFlow does": one("Conv", PICTURE, drawn(5, 3, 3, 3), strides=[2, 2], auto_pad="SAME_UPPER"),
     "convolution padded the other way": one("Conv", PICTURE, drawn(5, 3, 2, 2), auto_pad="SAME_LOWER"),
     "convolution with holes": one("Conv", PICTURE, drawn(5, 3, 3, 3), dilations=[2, 2]),
     "depthwise convolution": one("Conv", PICTURE, drawn(6, 1, 3, 3), drawn(6), group=3, **ONE_EACH),

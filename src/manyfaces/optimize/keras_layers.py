@@ -26,12 +26,14 @@ class Unknown(Exception):
 
 class Sheet:
     """The ONNX network while it is written. Values are called after the layers that give them; `called` says which
-    of Keras's own tensors, whose names are numbers, is which. `outputs` are names that only the last step may use."""
+    of Keras's own tensors, whose names are numbers, is which. `outputs` are names that only the last step may use. In a
+    sequential network, whose layers remember other tensors, `chained` is what the last layer gave."""
 
     def __init__(self, outputs: Sequence[str]) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
         self.called: dict[str, str] = {}
+        self.chained = ""
         self._outputs = set(outputs)
         self._first: dict[str, bool] = {}
         self._turned: dict[tuple[str, bool], str] = {}
@@ -42,6 +44,8 @@ class Sheet:
 
     def of(self, layer: Any) -> list[str]:
         """The values that a layer is given."""
+        if self.chained:
+            return [self.chained]
         given = layer.input if isinstance(layer.input, (list, tuple)) else [layer.input]
         return [self.called[tensor.name] for tensor in given]
 
@@ -85,10 +89,15 @@ def written(network: Any) -> onnx.ModelProto:
     for tensor, name in zip(network.inputs, ins, strict=True):
         sheet.called[tensor.name] = name
         sheet.enter(name, len(tensor.shape))
+    is_chain = type(network).__name__ == "Sequential"
+    sheet.chained = ins[0] if is_chain else ""
     for layer in network.layers:
         if type(layer).__name__ != "InputLayer":
-            _rule_of(layer)(sheet, layer)
+            _rule_of(layer, is_chain)(sheet, layer)
             sheet.called[layer.output.name] = sheet.name(layer)
+            sheet.chained = sheet.name(layer) if is_chain else ""
+    if is_chain:
+        sheet.called[network.outputs[0].name] = sheet.chained
     for tensor, name in zip(network.outputs, outs, strict=True):
         sheet.node("Identity", [sheet.get(sheet.called[tensor.name], False)], name)
     graph = helper.make_graph(
@@ -101,26 +110,29 @@ def written(network: Any) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
 
 
-def _rule_of(layer: Any) -> Write:
+def _rule_of(layer: Any, is_chain: bool) -> Write:
     kind = type(layer).__name__
     is_kerass = type(layer).__module__.split(".")[0] == "keras"
     if kind not in LAYERS or not is_kerass or getattr(layer, "quantization_mode", None):
         raise Unknown(kind)
-    _refuse_twice(layer)
+    if not is_chain and len(layer._inbound_nodes) != 1:
+        raise Unknown(f"{layer.name} in two places")
+    if getattr(layer, "data_format", None) not in (None, "channels_last"):
+        raise Unknown("channels first")
     return LAYERS[kind]
 
 
 def network_inputs(network: Any) -> list[str]:
-    """Names for what goes in: those of the input layers, where there are some."""
-    layers = [layer.name for layer in network.layers if type(layer).__name__ == "InputLayer"]
-    return layers if len(layers) == len(network.inputs) else [tensor.name for tensor in network.inputs]
+    """Names of the layers that what goes in comes from; the tensors' own names are numbers that differ every time."""
+    return [str(tensor._keras_history.operation.name) for tensor in network.inputs]
 
 
 def network_outputs(network: Any) -> list[str]:
     """Keras names an output after its layer; a layer may give several, and a name may be an input's."""
     taken = set(network_inputs(network))
     names: list[str] = []
-    for name in network.output_names:
+    for tensor in network.outputs:
+        name = str(tensor._keras_history.operation.name)
         fresh = name if name not in taken else f"{name}_{len(names)}"
         names.append(fresh)
         taken.add(fresh)
@@ -130,16 +142,6 @@ def network_outputs(network: Any) -> list[str]:
 def _described(tensor: Any, name: str) -> onnx.ValueInfoProto:
     sizes = [BATCH, *(size if size is not None else f"{name}_{place}" for place, size in enumerate(tensor.shape[1:]))]
     return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(str(tensor.dtype))), sizes)
-
-
-def _refuse_twice(layer: Any) -> None:
-    """A layer that is used in two places has no one input; Keras says so by an error."""
-    try:
-        layer.input, layer.output  # noqa: B018
-    except (AttributeError, ValueError):
-        raise Unknown(f"{layer.name} in two places") from None
-    if getattr(layer, "data_format", "channels_last") != "channels_last":
-        raise Unknown("channels first")
 
 
 def _weights(layer: Any) -> list[Array]:
