@@ -39,8 +39,8 @@ _SECTIONS: Mapping[Kind, tuple[str, str]] = {
 _MEANING = (
     "A similarity is the cosine between two faces as the network sees them. A gallery decides by its calibrated "
     "threshold, and by the lead of the first person over the second. Causes are measured, not certain: each is a "
-    "figure by which the face is worse than nine in ten of those that were recognised. This page holds pictures of people: "
-    "keep it as you keep their photos."
+    "figure by which the face is worse than nine in ten of those that were recognised. This page holds pictures of "
+    "people: keep it as you keep their photos."
 )
 
 
