@@ -17,7 +17,7 @@ from manyfaces.types import Floats, Integers
 BITS = 512
 WORDS = BITS // 64
 
-SHARE = 200
+SHARE = 100
 """One row in so many is compared exactly. docs/decisions/0016 has the recall for other shares."""
 
 ROWS_AT_ONCE = 65_536

@@ -11,7 +11,7 @@ from manyfaces.types import Floats, Integers
 EXACT_TO = 100_000
 """Up to so many faces every one is compared: 3 ms a query on one core (benchmarks/results/gallery.json)."""
 
-FEW = 8
+FEW = 4
 """Up to so many queries at once are helped by sketches. Of more, the product reads each face once for all of them."""
 
 SEGMENT = 128
