@@ -2,7 +2,7 @@
 
 A detector finds a face of 20 pixels, but its landmarks are off by a pixel or two, which is as if a large face were cut
 out at the wrong place: the network that tells people apart sees somebody else. On an enlarged cut of the same pixels
-the detector says it more exactly (docs/decisions/0015 has the figures). Faces that are large enough stay as they are.
+the detector says it more exactly (docs/decisions/0018 has the figures). Faces that are large enough stay as they are.
 """
 
 from __future__ import annotations

@@ -69,14 +69,19 @@ class Tally:
 
 
 def open_curve(
-    portraits: Portraits, people: Sequence[str], held: Sequence[Flags], make_identifier: CalibratedAt, seed: int
+    portraits: Portraits,
+    people: Sequence[str],
+    held: Sequence[Flags],
+    make_identifier: CalibratedAt,
+    seed: int,
+    sizes: Sequence[int] = SIZES,
 ) -> list[OpenPoint]:
     """The points of every gallery size and stated rate; `held` are the photos held back in each draw."""
     names, owners = np.unique(np.array(people), return_inverse=True)
-    sizes = [size for size in SIZES if size < len(names)]
     return [
         _point(portraits, names.tolist(), owners.astype(np.int64), held, make_identifier, _Asked(size, rate, seed))
         for size in sizes
+        if size < len(names)
         for rate in RATES
     ]
 
