@@ -131,6 +131,17 @@ def test_a_slow_change_of_evidence_waits_for_patience() -> None:
     assert 8 <= names.index("Minh") <= 14
 
 
+def test_who_was_unknown_is_named_with_the_first_evidence_and_keeps_the_name() -> None:
+    votes = IdentityVotes(nearest, memory=0.05, patience=0.4)
+    stranger = np.eye(8)[5]
+    votes.observe(ids(1), faces(stranger), weights(1), 0)
+    assert votes.report(ids(1)).names == (None,)
+    votes.observe(ids(1), faces(LAN + 0.3 * stranger), weights(1), 0.2)
+    assert votes.report(ids(1)).names == ("Lan",)
+    votes.observe(ids(1), faces(stranger + 0.3 * LAN), weights(1), 0.4)
+    assert votes.report(ids(1)).names == ("Lan",)
+
+
 def test_no_faces_at_all() -> None:
     votes = IdentityVotes(nearest)
     votes.observe(ids(), Embeddings(np.empty((0, 8), np.float32), "model"), weights(0), 0)
