@@ -266,6 +266,7 @@ def with_float_layers(quantised: onnx.ModelProto, original: onnx.ModelProto, kee
     for node in changed.graph.node:
         if layer_name(node) in keep:
             _unround(node, origin[layer_name(node)], before, floats, restored)
+            _unround_before(node, changed, before)
     changed.graph.initializer.extend(restored.values())
     return without_unused(changed)
 
@@ -287,6 +288,17 @@ def _unround(
             node.input[place] = tensor.name
         elif name in before:
             node.input[place] = before[name]
+
+
+def _unround_before(node: onnx.NodeProto, model: onnx.ModelProto, before: Mapping[str, str]) -> None:
+    """What only handed on to this layer what was rounded before, such as a Relu, is handed the unrounded too."""
+    makers = {name: one for one in model.graph.node for name in one.output}
+    waiting = [name for name in node.input if name in makers]
+    while waiting:
+        maker = makers[waiting.pop()]
+        if maker.op_type in HANDING_ON and maker.input:
+            maker.input[0] = before.get(maker.input[0], maker.input[0])
+            waiting += [maker.input[0]] if maker.input[0] in makers else []
 
 
 def _before_rounding(model: onnx.ModelProto) -> dict[str, str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from manyfaces.optimize.judge import Step, Truth, Verdict, judge, silent
 from manyfaces.optimize.model import Form, Kept, Order, Original, Writer
+from manyfaces.runtime import usable_cores
 
 MOST_TRIALS = 24
 
@@ -55,7 +56,7 @@ def tried(writer: Writer, original: Original, order: Order, truth: Truth) -> Ver
     """What becomes of an order that leaves no file."""
     with tempfile.TemporaryDirectory() as folder:
         form = writer.write(original, replace(order, stem=Path(folder) / "trial"))
-        return judge(writer.open(form, 0), truth)
+        return judge(writer.open(form, usable_cores()), truth)
 
 
 def spared(
@@ -67,7 +68,7 @@ def spared(
     while True:
         keep = tuple(Kept(layer, one.why) for one in hurt[:count] for layer in one.layers)
         form = writer.write(original, replace(order, keep=keep))
-        verdict = judge(writer.open(form, 0), truth)
+        verdict = judge(writer.open(form, usable_cores()), truth)
         if verdict.drop <= max_drop or count >= len(hurt):
             return form, verdict
         count *= 2

@@ -105,6 +105,8 @@ def _static(model: onnx.ModelProto, samples: Samples) -> onnx.ModelProto:
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
+            # Else it drops what a rounding does by itself, such as Relu, and a layer taken back to float would miss it.
+            extra_options={"QDQKeepRemovableActivations": True},
         ),
     )
 

@@ -74,8 +74,9 @@ class Part:
         start, left = 0, self.most
         for batch in self.whole:
             rows = rows_of(batch)
-            chosen = np.flatnonzero(np.arange(start, start + rows) % self.every == self.offset % self.every)[:left]
-            chosen = chosen[chosen + start >= self.offset]
+            numbers = np.arange(start, start + rows)
+            ours = (numbers >= self.offset) & ((numbers - self.offset) % self.every == 0)
+            chosen = np.flatnonzero(ours)[:left]
             start, left = start + rows, left - len(chosen)
             if len(chosen):
                 yield {name: column[chosen] for name, column in batch.items()}
@@ -201,7 +202,7 @@ def _mapped(path: Path, original: Original) -> dict[str, npt.NDArray[Any]]:
         wanted = ", ".join(original.names)
         raise InputError(f"{path}: the network has {len(original.inputs)} inputs ({wanted}); give an .npz with each")
     try:
-        return {original.inputs[0].name: np.load(path, mmap_mode="r", allow_pickle=False)}
+        return {original.inputs[0].name: np.lib.format.open_memmap(path, mode="r")}
     except BROKEN as error:
         raise InputError(f"{path}: cannot be read as .npy ({error}); write it with numpy.save") from None
 

@@ -38,8 +38,9 @@ from manyfaces.optimize.onnx_writer import card_for
 from manyfaces.optimize.runs import computes_in
 from manyfaces.optimize.samples import BATCH, Data, Part, Spread
 from manyfaces.optimize.writers import writer_of
+from manyfaces.runtime import usable_cores
 
-VERSION = 1
+VERSION = 2
 STATE = "work.json"
 STEMS: Mapping[Quantisation, str] = {
     "none": "model",
@@ -197,7 +198,7 @@ class _Desk:
         if form.format == "openvino" and (other := computes_in(form.paths[0])) != "f32":
             quick = replace(form, computes=other)
             with self.watch.stage(f"measuring {quick.name}", None):
-                yield self._measured(quick, judge(writer.open(quick, 0), self.truth), ())
+                yield self._measured(quick, judge(writer.open(quick, usable_cores()), self.truth), ())
 
     def _measured(self, form: Form, verdict: Verdict, hurt: tuple[Hurt, ...]) -> Row:
         limits = graph.limits(graph.parse(self.original.onnx, self.original.name))
@@ -213,7 +214,7 @@ class _Desk:
             order = Order("static" if learns else quantisation, self.out / STEMS[quantisation], samples)
             form = writer.write(original, order)
         with self.watch.stage(f"comparing {writer.format} {quantisation}", _batches(len(self.data.judged))) as step:
-            verdict = judge(writer.open(form, 0), self.truth, step)
+            verdict = judge(writer.open(form, usable_cores()), self.truth, step)
         hurt: tuple[Hurt, ...] = ()
         if order.quantisation == "static" and writer.layers(original):
             hurt = self._hurting(writer, original, order)
