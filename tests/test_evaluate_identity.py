@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from conftest import Run
 from manyfaces.errors import InputError
 from manyfaces.evaluate.identity import copies, identity_score, photos_by_folder, stratified_splits
 from manyfaces.evaluate.identity_plot import plot_identity
@@ -18,7 +20,7 @@ from manyfaces.evaluate.shares import by_person, paired_gain, wilson
 from manyfaces.gallery.rules import RULES
 from manyfaces.portraits import Portraits, main_face
 from manyfaces.stages import Identifier
-from manyfaces.types import Detections, Embeddings, Identities
+from manyfaces.types import Detections, Embeddings, Identities, Pixels
 
 PEOPLE = [name for name in ("Lan", "Minh", "Vy") for _ in range(10)]
 
@@ -208,3 +210,34 @@ def test_the_main_face_is_the_large_one_near_the_middle() -> None:
     detections = Detections(boxes, np.full(3, 0.9, np.float32), np.zeros((3, 5, 2), np.float32))
     assert main_face(detections, 240, 240) == slice(1, 2)
     assert main_face(Detections.empty(), 240, 240) == slice(0, 0)
+
+
+def test_the_command_prints_every_table_and_writes_the_same_figures(
+    tmp_path: Path, run: Run, astronaut: Pixels, hopper: Pixels
+) -> None:
+    """Whoever reads these files relies on their names."""
+    pytest.importorskip("matplotlib")
+    for name, picture in {"Collins": astronaut, "Hopper": hopper}.items():
+        (tmp_path / "people" / name).mkdir(parents=True)
+        for number, changed in enumerate((picture, picture[:, ::-1], picture // 2)):
+            Image.fromarray(changed).save(tmp_path / "people" / name / f"{number}.png")
+    files = ("--json", tmp_path / "figures.json", "--plot", tmp_path / "curves.png")
+    said = run("evaluate", "identity", "--data", tmp_path / "people", "--splits", "2", *files)
+    assert said.status == 0, said.err
+    assert all(words in said.out for words in ("leaning *", "trimmed mean", "pairs of photos", "strangers named"))
+    figures = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
+    assert {"accuracy", "accuracy_std", "splits", "undetected", "wrong", "open_set"} <= figures.keys()
+    assert {"accuracy_interval", "rule", "rules", "verification", "open_curve", "copies"} <= figures.keys()
+    assert {"fpir", "fnir"} <= figures["open_set"].keys()
+    assert (figures["accuracy"], figures["people"], figures["pictures"]) == (1.0, 2, 6)
+    assert (tmp_path / "curves.png").stat().st_size > 10_000
+
+
+def test_what_cannot_be_written_is_said_before_photos_are_read(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "notes.json").write_text('{"mine": 1}')
+    said = run("evaluate", "identity", "--data", tmp_path, "--json", tmp_path / "notes.json")
+    assert said.status == 3
+    assert "something else than figures" in said.err
+    said = run("evaluate", "identity", "--data", tmp_path, "--plot", tmp_path / "nowhere" / "curves.png")
+    assert said.status == 3
+    assert "there is no folder" in said.err

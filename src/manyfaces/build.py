@@ -22,6 +22,7 @@ from manyfaces.errors import WeightsError
 from manyfaces.gallery.calibrate import FALSE_ACCEPT_RATE, calibrate
 from manyfaces.gallery.matcher import Matcher
 from manyfaces.gallery.roster import Roster
+from manyfaces.gallery.rules import DEFAULT, Rule
 from manyfaces.gallery.store import GalleryStore
 from manyfaces.heads.emotion import EmotionHead
 from manyfaces.heads.identity import IdentityHead
@@ -173,13 +174,16 @@ def _making(options: Options) -> Making:
 
 
 def calibrated_identifier(
-    embeddings: Embeddings, names: Sequence[str], false_accept_rate: float = FALSE_ACCEPT_RATE
+    embeddings: Embeddings,
+    names: Sequence[str],
+    false_accept_rate: float = FALSE_ACCEPT_RATE,
+    rule: Rule = DEFAULT,
 ) -> Identifier:
     """A gallery of these faces that lives only in memory, calibrated as one on disk would be."""
     people, owners = np.unique(np.array(names), return_inverse=True)
     order = np.argsort(owners, kind="stable")
     roster = Roster(tuple(people.tolist()), owners[order].astype(np.int64), embeddings[order], revision=0)
-    return Matcher(roster, calibrate(roster, false_accept_rate))
+    return Matcher(roster, calibrate(roster, false_accept_rate, rule=rule))
 
 
 def nobody(embeddings: Embeddings) -> Identities:

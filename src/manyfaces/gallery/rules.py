@@ -49,12 +49,19 @@ class Rule:
 
     def without_itself(self, vectors: Floats, rows: Integers) -> Floats:
         """How like the rest of the person each of these faces is: what a photo that is not enrolled yet would find."""
-        likeness = (self._to_rest(vectors, row) for row in rows.tolist())
-        return np.fromiter(likeness, np.float32, len(rows))
-
-    def _to_rest(self, vectors: Floats, row: int) -> float:
-        rest = np.delete(vectors, row, axis=0)
-        return float((self.of_person(rest) @ vectors[row]).max())
+        asked, itself = vectors[rows], (np.arange(len(rows)), rows)
+        alike = asked @ vectors.T
+        alike[itself] = -np.inf
+        nearest: Floats = alike.max(axis=1)
+        if not self.lean:
+            return nearest
+        to_middle = (vectors.sum(axis=0) - asked) @ vectors.T
+        to_middle[itself] = -np.inf
+        kept = np.argsort(-to_middle, axis=1, kind="stable")[:, : _keep(len(vectors) - 1, self.trim)]
+        mean = np.stack([vectors[faces].sum(axis=0) for faces in kept])
+        lengths = np.maximum(np.linalg.norm(mean, axis=1), 1e-6)
+        mixed: Floats = (1 - self.lean) * nearest + self.lean * (asked * mean).sum(axis=1) / lengths
+        return mixed.astype(np.float32)
 
     def __call__(self, roster: Roster) -> Roster:
         """The faces that are compared with. Of the nearest face these are the enrolled ones, not copied."""
@@ -86,11 +93,16 @@ def fitting(rule: Rule, roster: Roster) -> Rule:
 def trimmed_mean(vectors: Floats, trim: float) -> Floats:
     """The mean direction of the faces that are most like all of them; of two there is none to leave out."""
     middle = _unit(vectors.sum(axis=0))
-    keep = max(int(np.ceil(len(vectors) * (1 - trim))), min(len(vectors), 2))
+    keep = _keep(len(vectors), trim)
     if keep == len(vectors):
         return middle
     nearest = np.argsort(-(vectors @ middle), kind="stable")[:keep]
     return _unit(vectors[nearest].sum(axis=0))
+
+
+def _keep(faces: int, trim: float) -> int:
+    """How many of so many faces stay in a mean."""
+    return max(int(np.ceil(faces * (1 - trim))), min(faces, 2))
 
 
 def _mixed(vectors: Floats, mean: Floats, lean: float) -> Floats:
