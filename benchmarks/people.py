@@ -25,13 +25,11 @@ import numpy as np
 from hardships import HARDSHIPS, Hardship
 from quality import made_by
 
-from manyfaces.build import build_stages, nobody
+from manyfaces.build import build_stages, calibrated_identifier, nobody
 from manyfaces.closer import as_seen
 from manyfaces.evaluate.identity import copies, photos_by_folder, stratified_splits
 from manyfaces.evaluate.open_set import open_curve
 from manyfaces.evaluate.shares import Counts, by_person, paired_gain
-from manyfaces.gallery.calibrate import calibrate
-from manyfaces.gallery.matcher import Matcher
 from manyfaces.gallery.roster import Roster
 from manyfaces.gallery.rules import DEFAULT, NEAREST, RULES, Rule
 from manyfaces.gallery.search import Search
@@ -39,7 +37,6 @@ from manyfaces.options import Options
 from manyfaces.pipeline import Stages
 from manyfaces.portraits import Portraits, main_face, read_portraits
 from manyfaces.sources import read_picture
-from manyfaces.stages import Identifier
 from manyfaces.types import Detections, Embeddings, Integers, Pixels
 
 RESULTS = Path(__file__).parent / "results" / "people.json"
@@ -85,12 +82,14 @@ def _rounded(value: Any) -> Any:
 def hard_curve(readings: Readings) -> dict[str, Any]:
     """Accuracy by hardship, photos per person and rule; of the other rules the gain over the nearest face, paired; of
     the second look the gain over one look, with the product's rule."""
-    found: dict[str, Any] = {"photos": len(readings.owners), "people": len(readings.names), "hardships": {}}
-    for kind, portraits in readings.of_hardship.items():
-        rows = found["hardships"][kind] = {"detected": float(portraits.found.mean()), "photos_per_person": {}}
-        for photos in PHOTOS:
-            rows["photos_per_person"][photos] = by_rule(readings, kind, photos)
-    return found
+    hardships = {
+        kind: {
+            "detected": float(portraits.found.mean()),
+            "photos_per_person": {photos: by_rule(readings, kind, photos) for photos in PHOTOS},
+        }
+        for kind, portraits in readings.of_hardship.items()
+    }
+    return {"photos": len(readings.owners), "people": len(readings.names), "hardships": hardships}
 
 
 def by_rule(readings: Readings, kind: str, photos: int) -> dict[str, Any]:
@@ -117,16 +116,9 @@ def open_set(readings: Readings) -> dict[str, Any]:
     held = list(stratified_splits(people, HALVES, 0, groups=readings.groups))
     found: dict[str, Any] = {}
     for name, rule in RULES.items():
-        points = open_curve(portraits, people, held, partial(identifier, rule), 0, (ENROLLED,))
+        points = open_curve(portraits, people, held, partial(calibrated_identifier, rule=rule), 0, (ENROLLED,))
         found[name] = [asdict(point) for point in points]
     return found
-
-
-def identifier(rule: Rule, embeddings: Embeddings, names: list[str], rate: float) -> Identifier:
-    people, owners = np.unique(np.array(names), return_inverse=True)
-    order = np.argsort(owners, kind="stable")
-    roster = Roster(tuple(people.tolist()), owners[order].astype(np.int64), embeddings[order])
-    return Matcher(roster, calibrate(roster, rate, rule=rule))
 
 
 @dataclass(frozen=True, eq=False)
