@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-DOCUMENTS = (HERE.parent / "README.md", HERE.parent / "docs" / "emotion.md")
-sys.path.insert(0, str(HERE / "peers"))
+DOCUMENTS = (HERE.parent / "README.md", *sorted((HERE.parent / "docs").glob("*.md")))
+sys.path[:0] = [str(HERE), str(HERE / "peers")]
 
 
 def table() -> str:
@@ -212,12 +213,19 @@ def _emotion_line(name: str, one: dict[str, Any]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def people_tables() -> dict[str, Callable[[], str]]:
+    from people_tables import TABLES as tables
+
+    return tables
+
+
 TABLES = {
     "figures": table,
     "speed": speed_table,
     "budget": budget_table,
     "peers": peers_table,
     "emotion": emotion_table,
+    **people_tables(),
 }
 
 
