@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -305,6 +305,33 @@ def test_a_layer_that_is_to_stay_in_float_does(small: Original, tmp_path: Path) 
     one_float = writer.write(small, order(small, tmp_path, quantisation="static", keep=kept))
     assert (all_small.kept, one_float.kept) == ((), kept)
     assert one_float.size > all_small.size + 2.5 * 64 * 16 * 9  # three bytes more for each weight, less its scales
+
+
+def test_trying_layer_after_layer_walks_through_the_samples_once(small: Original, tmp_path: Path) -> None:
+    walked = Counting(samples(small))
+    writer = litert.LiteRtWriter()
+    for layer in writer.layers(small):
+        writer.write(small, order(small, tmp_path, quantisation="static", keep=(Kept(layer, "tried"),), samples=walked))
+    assert walked.batches == 1 + len(writer.layers(small))  # one to compare with for each form
+
+
+class Counting:
+    """Samples that know how many of their batches were taken."""
+
+    def __init__(self, within: Drawn) -> None:
+        self._within, self.batches = within, 0
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in self._within:
+            self.batches += 1
+            yield batch
+
+
+def test_an_operator_that_a_rule_stumbles_over_is_named() -> None:
+    """Slopes that the network reckons itself."""
+    slopes = [helper.make_node("Sigmoid", ["x"], ["s"]), helper.make_node("PRelu", ["x", "s"], ["y"], name="sloped")]
+    with pytest.raises(Unsupported, match=r"PRelu \(sloped\)"):
+        litert.converted(network(slopes, ROW, {}).SerializeToString())
 
 
 def test_what_no_kernel_exists_for_is_told_as_kept(tmp_path: Path) -> None:

@@ -14,14 +14,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 
 from manyfaces.errors import MissingExtra, WeightsError
 from manyfaces.optimize.files import write_whole
 from manyfaces.optimize.litert_draft import SIGNATURE, packed, schema
 from manyfaces.optimize.litert_graph import graph_of
 from manyfaces.optimize.litert_operators import RULES
-from manyfaces.optimize.litert_quantise import NO_KERNEL, Doors, left_in_float, quantised
-from manyfaces.optimize.litert_translate import WEIGHTED, Translation, Value
+from manyfaces.optimize.litert_quantise import NO_KERNEL, Doors, Ranges, left_in_float, quantised
+from manyfaces.optimize.litert_translate import WEIGHTED, Translation, Value, described
 from manyfaces.optimize.model import (
     Columns,
     Form,
@@ -51,6 +52,7 @@ class LiteRtWriter:
     def __init__(self, doors: Doors = "float") -> None:
         schema()
         self._doors = doors
+        self._ranges = Ranges()
 
     @property
     def format(self) -> Format:
@@ -68,7 +70,8 @@ class LiteRtWriter:
         _compare(original, content, order.samples)
         kept = order.keep
         if order.quantisation != "none":
-            content = quantised(content, order.quantisation, order.samples, order.keep, self._doors)
+            ranges = self._ranges.of(content, order.samples) if order.quantisation == "static" else None
+            content = quantised(content, order.quantisation, ranges, order.keep, self._doors)
             chosen = {one.layer for one in order.keep}
             rest = [layer for layer in left_in_float(content, layers) if layer not in chosen]
             kept = (*kept, *(Kept(layer, NO_KERNEL) for layer in rest))
@@ -83,9 +86,9 @@ class LiteRtWriter:
             raise WeightsError(f"{form.paths[0]}: cannot be run by LiteRT ({error}); make it anew") from None
 
 
-def converted(onnx: bytes) -> tuple[bytes, tuple[str, ...]]:
+def converted(content: bytes) -> tuple[bytes, tuple[str, ...]]:
     """The same network as a float file, and the names of its layers with weights in the order in which they run."""
-    work = Translation(graph_of(onnx))
+    work = Translation(graph_of(content))
     graph = work.graph
     lacking = sorted({node.op_type for node in graph.nodes} - set(RULES))
     if lacking:
@@ -95,12 +98,20 @@ def converted(onnx: bytes) -> tuple[bytes, tuple[str, ...]]:
         )
     inputs = [_door(work, name) for name in graph.inputs]
     for node in graph.nodes:
-        RULES[node.op_type](work, node)
+        _say(work, node)
     outputs = [_exit(work, name, inputs) for name in graph.outputs]
     draft, inputs, outputs = work.draft.pruned(inputs, outputs)
     names = draft.named(inputs, outputs)
     layers = tuple(names[one.output] for one in draft.operators if one.code in (*WEIGHTED, EMBEDDING))
     return packed(draft, inputs, outputs), layers
+
+
+def _say(work: Translation, node: onnx.NodeProto) -> None:
+    """A rule knows what operators usually are; what it stumbles over is something that nobody has thought of yet."""
+    try:
+        RULES[node.op_type](work, node)
+    except (KeyError, IndexError, ValueError, TypeError, AssertionError) as error:
+        raise Unsupported(f"LiteRT cannot have {described(node)} as it stands here; choose another format") from error
 
 
 def _door(work: Translation, name: str) -> int:
@@ -121,18 +132,16 @@ def _compare(original: Original, content: bytes, samples: Samples) -> None:
     first = next(iter(samples), None)
     if first is None:
         raise WeightsError(f"{original.name}: there are no samples to compare forms with; give some")
-    run = opened(content, 1)
-    for rows in (1, ROWS):
-        given = {name: array[:rows] for name, array in first.items()}
-        _compare_rows(original, run, given)
-
-
-def _compare_rows(original: Original, run: Opened, given: Columns) -> None:
-    meant = original.run(given)
     try:
-        said = run(given)
+        run = opened(content, 1)
+        for rows in (1, ROWS):
+            given = {name: array[:rows] for name, array in first.items()}
+            _compare_rows(original, original.run(given), run(given))
     except (RuntimeError, ValueError) as error:
         raise Unsupported(f"LiteRT cannot run {original.name} ({_first_line(error)}); choose another format") from None
+
+
+def _compare_rows(original: Original, meant: Columns, said: Columns) -> None:
     for name, expected in meant.items():
         allowed = NEAR * max(1.0, float(np.abs(expected).max(initial=0)))
         away = np.inf if said[name].shape != expected.shape else float(np.abs(said[name] - expected).max(initial=0))

@@ -26,9 +26,22 @@ RECIPES: dict[Quantisation, str] = {
 NO_KERNEL = "LiteRT has no int8 kernel for it as it stands here"
 
 
-def quantised(content: bytes, how: Quantisation, samples: Samples, keep: Sequence[Kept], doors: Doors) -> bytes:
-    """`content` is a float file. Samples are walked once, and only where ranges are wanted."""
-    with _quietly():
+class Ranges:
+    """What values every tensor takes. They do not depend on which layers stay in float, so that trying layer after
+    layer costs one walk through the samples; the last network's are kept."""
+
+    def __init__(self) -> None:
+        self._last: tuple[bytes, Samples, Any] | None = None
+
+    def of(self, content: bytes, samples: Samples) -> Any:
+        if self._last is None or self._last[0] != content or self._last[1] is not samples:
+            self._last = content, samples, _ranges(content, samples)
+        return self._last[2]
+
+
+def quantised(content: bytes, how: Quantisation, ranges: Any, keep: Sequence[Kept], doors: Doors) -> bytes:
+    """`content` is a float file; `ranges` are there for static quantisation."""
+    with _quietly(), _told(how):
         quantizer, recipe, types, algorithms = _library()
         work = quantizer.Quantizer(content)
         work.load_quantization_recipe(getattr(recipe, RECIPES[how])())
@@ -42,11 +55,16 @@ def quantised(content: bytes, how: Quantisation, samples: Samples, keep: Sequenc
         if how == "static" and doors == "float":
             for door in (types.TFLOperationName.INPUT, types.TFLOperationName.OUTPUT):
                 work.update_quantization_recipe(".*", door, **off)
-        try:
-            return bytes(work.quantize(_ranges(work, samples)).quantized_model)
-        except (ValueError, RuntimeError, NotImplementedError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise Unsupported(f"LiteRT {how}: this network cannot be quantised so ({reason})") from None
+        return bytes(work.quantize(ranges).quantized_model)
+
+
+@contextmanager
+def _told(how: Quantisation) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, RuntimeError, NotImplementedError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise Unsupported(f"LiteRT {how}: this network cannot be quantised so ({lines[0]})") from None
 
 
 def _library() -> tuple[Any, Any, Any, Any]:
@@ -57,10 +75,13 @@ def _library() -> tuple[Any, Any, Any, Any]:
     return quantizer, recipe, qtyping, algorithm_manager
 
 
-def _ranges(work: Any, samples: Samples) -> Any:
+def _ranges(content: bytes, samples: Samples) -> Any:
     """Batch after batch, each going on from the ranges before: of all of them it would make a list first."""
+    quantizer, recipe, _, _ = _library()
     ranges = None
-    if work.need_calibration:
+    with _quietly(), _told("static"):
+        work = quantizer.Quantizer(content)
+        work.load_quantization_recipe(recipe.static_wi8_ai8())
         for columns in samples:
             ranges = work.calibrate({SIGNATURE: [dict(columns)]}, ranges, num_threads=1)
     return ranges
