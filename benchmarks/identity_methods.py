@@ -1,12 +1,11 @@
 """Methods of telling one's own people apart, side by side: the pretrained network, networks learnt from nothing, a head
 on the pretrained one.
 
-    python benchmarks/identity_methods.py ../shared/data/facenet5 [METHOD...]
+    python benchmarks/identity_methods.py ../shared/data/facenet5 [METHOD[=SPLITS]...]
 
 The splits are those of `manyfaces evaluate identity`: of each person a fifth is asked about by the
 nearest face of the rest, which is enrolled; duplicates are left out. What learns, learns from the enrolled photos
-alone. Writes
-benchmarks/results/identity_methods.json after every split, and goes on where it stopped.
+alone. Writes benchmarks/results/identity_methods.json after every split, and goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -44,15 +43,16 @@ SPLITS, SEED = 20, 0
 Method: TypeAlias = Callable[[PeopleData], tuple[Floats, dict[str, Any]]]
 """From the crops, of which those held are asked about, to a vector of each, and what else there is to tell."""
 
-METHODS: Mapping[str, tuple[str, int]] = {
-    "pretrained": ("", SPLITS),
-    "adapt": ("adapt", SPLITS),
-    "adapt-triplet": ("adapt-triplet", SPLITS),
-    "compact": ("compact", SPLITS),
-    "tutorial": ("tutorial", 5),
-    "tutorial-plain": ("tutorial-plain", 5),
+METHODS: Mapping[str, int] = {
+    "pretrained": SPLITS,
+    "adapt": SPLITS,
+    "adapt-triplet": SPLITS,
+    "compact": SPLITS,
+    "tutorial": 5,
+    "tutorial-plain": 5,
 }
-"""The recipe of each method, and on how many of the splits it is tried: the tutorials' takes minutes for each."""
+"""On how many of the splits each is tried: the tutorials' network takes minutes for each. All but the first are recipes
+of `train identity`."""
 
 
 def main(folder: Path, methods: list[str]) -> None:
@@ -62,18 +62,18 @@ def main(folder: Path, methods: list[str]) -> None:
     people = [Path(name).parent.name for name in portraits.names]
     held = list(stratified_splits(people, SPLITS, SEED))
     data = people_data(portraits.crops, people)
-    for name in methods or list(METHODS):
-        recipe, splits = METHODS[name]
-        method = pretrained(portraits) if not recipe else adapted(recipe) if RECIPES[recipe].adapts else own(recipe)
+    for asked in methods or list(METHODS):
+        name, _, count = asked.partition("=")
+        method = method_of(name, portraits, data)
         rows = done.get(name, {}).get("rows", [])
-        for number in range(len(rows), splits):
+        for number in range(len(rows), int(count or METHODS[name])):
             started = time.perf_counter()
             split = replace(data, held=held[number])
             row = judged(*method(split), split, portraits)
             rows.append(row | {"seconds": round(time.perf_counter() - started, 1)})
             done[name] = {**summary(rows, portraits), "made_by": made_by(), "rows": rows}
             RESULTS.write_text(json.dumps(done, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            print(name, number + 1, "of", splits, row["accuracy"], done[name]["accuracy"], flush=True)
+            print(name, number + 1, row["accuracy"], done[name]["accuracy"], flush=True)
 
 
 def read(folder: Path) -> Portraits:
@@ -83,8 +83,10 @@ def read(folder: Path) -> Portraits:
     return read_portraits(pictures, build_stages(Options(emotion=False), nobody))
 
 
-def pretrained(portraits: Portraits) -> Method:
-    return lambda _: (portraits.embeddings.vectors, {})
+def method_of(name: str, portraits: Portraits, data: PeopleData) -> Method:
+    if name == "pretrained":
+        return lambda _: (portraits.embeddings.vectors, {})
+    return adapted(name, data) if RECIPES[name].adapts else own(name)
 
 
 def own(name: str) -> Method:
@@ -101,20 +103,19 @@ def own(name: str) -> Method:
     return vectors
 
 
-def adapted(name: str) -> Method:
+def adapted(name: str, data: PeopleData) -> Method:
     """A head learnt from what is enrolled; whether the command would have kept it, by what is enrolled alone."""
     weights, head = load("sface"), build_identity_head(Options())
 
     def ask(crops: Pixels) -> Floats:
         return head(Crops(crops, np.arange(len(crops)))).vectors
 
-    base = Base(weights.content, weights.card, ask)
+    recipe = RECIPES[name]
+    seen = seen_by(Base(weights.content, weights.card, ask), data, recipe)
 
-    def vectors(data: PeopleData) -> tuple[Floats, dict[str, Any]]:
-        recipe = RECIPES[name]
-        seen = seen_by(base, data, recipe)
-        comparison = compare(seen[~data.held], recipe, lambda: None)
-        network = head_without(data.held, seen, recipe)
+    def vectors(split: PeopleData) -> tuple[Floats, dict[str, Any]]:
+        comparison = compare(seen[~split.held], recipe, lambda: None)
+        network = head_without(split.held, seen, recipe)
         return bent(network, seen.vectors[0]), {"kept": comparison.is_better, "gain": comparison.gain}
 
     return vectors

@@ -146,12 +146,11 @@ def _pretrained(people: PeopleData, vectors: npt.NDArray[np.float32]) -> float:
 
 def _adapt(people: PeopleData, out: Path, training: IdentityTraining, resume: bool) -> None:
     from manyfaces.train.identity.adapt import decide, learn_head
-    from manyfaces.train.identity.held_people import FOLDS
 
     base = _base()
     with Course("adapting") as course:
         candidate = learn_head(people, base, out, training, resume, course.tell)
-    with Steps("trying it on who it has not seen", FOLDS) as steps:
+    with Steps("folds tried on", None) as steps:
         _, comparison = decide(candidate, base, out, training, steps.advance)
     typer.echo(_told(comparison, out))
 
@@ -176,11 +175,12 @@ def _told(comparison: Comparison, out: Path) -> str:
     from manyfaces.train.identity.held_people import mean
 
     before, after = mean(comparison.pretrained), mean(comparison.adapted)
+    gain, error = 100 * comparison.gain, 100 * comparison.error
     figures = (
         f"of {comparison.by} held out, one photo enrolled names {before.one_photo:.2%} with the pretrained network and "
-        f"{after.one_photo:.2%} with the adapted one, a gain of {100 * comparison.gain:+.2f} points with a standard "
-        f"error of {100 * comparison.error:.2f}; pairs are told apart with {before.equal_error:.2%} and "
-        f"{after.equal_error:.2%} errors"
+        f"{after.one_photo:.2%} with the adapted one, {gain:+.2f} points with a standard error of {error:.2f}; "
+        f"pairs with people it has not seen are judged wrongly in {comparison.unseen[0]:.2%} and "
+        f"{comparison.unseen[1]:.2%}"
     )
     model = out / "model.onnx"
     if comparison.is_better:
@@ -189,6 +189,6 @@ def _told(comparison: Comparison, out: Path) -> str:
             "gallery of its own"
         )
     return (
-        f"{model}: not adapted, since that is not better by more than chance. {figures}; the file is the pretrained "
-        "network as it was, and galleries made with that stay good"
+        f"{model}: not adapted, since that is no better by more than chance, or worse for people it has not seen. "
+        f"{figures}; the file is the pretrained network as it was, and galleries made with that stay good"
     )

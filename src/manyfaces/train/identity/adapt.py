@@ -32,6 +32,8 @@ from manyfaces.train.identity.held_people import (
     folds,
     judge,
     mean,
+    people_parts,
+    unseen_error,
 )
 from manyfaces.train.identity.lesson import Asked, about, views_of
 from manyfaces.train.identity.merged import with_head
@@ -46,6 +48,9 @@ from manyfaces.train.plots import plot_course
 from manyfaces.types import Floats, Integers, Pixels
 
 COMPARISON = "comparison.json"
+
+LEAST_PEOPLE = 3
+"""When one is held out, two are left to tell apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +180,10 @@ def _usable(seen: Seen, recipe: IdentityRecipe) -> tuple[str, list[Flags]]:
 
 
 def refuse_undecidable(seen: Seen, recipe: IdentityRecipe) -> None:
-    if len(_usable(seen, recipe)[1]) < 2:
+    if len(_usable(seen, recipe)[1]) < 2 or len(np.unique(seen.owners)) < LEAST_PEOPLE:
         raise DataError(
-            "there are too few photos to tell whether an adapted network is better; give ten or more of each person, "
-            f"or two or more of {ENOUGH_PEOPLE} people"
+            "there are too few photos to tell whether an adapted network is better; give four or more of each of "
+            f"{LEAST_PEOPLE} people, or two or more of {ENOUGH_PEOPLE} people"
         )
 
 
@@ -206,7 +211,20 @@ def compare(seen: Seen, recipe: IdentityRecipe, step: Callable[[], None]) -> Com
         before.append(judge(vectors, seen.owners[part], seen.groups[part], recipe.plan.seed))
         after.append(judge(bent(head, vectors), seen.owners[part], seen.groups[part], recipe.plan.seed))
         step()
-    return Comparison(by, tuple(before), tuple(after))
+    unseen = _unseen(seen, recipe, step) if by == "photos" else (mean(before).equal_error, mean(after).equal_error)
+    return Comparison(by, tuple(before), tuple(after), unseen)
+
+
+def _unseen(seen: Seen, recipe: IdentityRecipe, step: Callable[[], None]) -> tuple[float, float]:
+    """What becomes of people whom the head has not seen."""
+    errors = []
+    for part in people_parts(seen.owners, np.unique(seen.owners), recipe.plan.seed):
+        if can_judge(seen.owners[part], seen.groups[part], alone=True):
+            after = bent(head_without(part, seen, recipe), seen.vectors[0])
+            errors.append([unseen_error(one, seen.owners, seen.groups, part) for one in (seen.vectors[0], after)])
+            step()
+    middle = np.mean(errors, axis=0)
+    return float(middle[0]), float(middle[1])
 
 
 def head_without(part: Flags, seen: Seen, recipe: IdentityRecipe) -> Learner:
@@ -229,6 +247,7 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
         "adapted": asdict(mean(comparison.adapted)),
         "gain": comparison.gain,
         "standard_error": comparison.error,
+        "unseen_people_equal_error": {"pretrained": comparison.unseen[0], "adapted": comparison.unseen[1]},
         "kept": comparison.is_better,
         "each": [
             {"pretrained": asdict(before), "adapted": asdict(after)}
@@ -260,8 +279,8 @@ def _adapted_card(card: ModelCard, content: bytes, made_by: str, comparison: Com
         metrics={
             "held_out_one_photo": round(after.one_photo, 4),
             "held_out_one_photo_pretrained": round(before.one_photo, 4),
-            "held_out_equal_error": round(after.equal_error, 4),
-            "held_out_equal_error_pretrained": round(before.equal_error, 4),
+            "unseen_people_equal_error": round(comparison.unseen[1], 4),
+            "unseen_people_equal_error_pretrained": round(comparison.unseen[0], 4),
         },
         notes=(
             *card.notes,

@@ -13,7 +13,7 @@ from manyfaces.train.plan import Plan
 
 RECIPE = IdentityRecipe(
     design=Faces(),
-    plan=Plan(epochs=60, batch=40, method="adam", rate=1e-3, warmup=1.0, cooling=0.7, weight_decay=1e-4, average=0.99),
+    plan=Plan(epochs=30, batch=40, method="adam", rate=1e-3, warmup=1.0, cooling=0.7, weight_decay=1e-4, average=0.99),
     views=Views(
         change=Augmentation(rotation=10, shift=0.05, zoom=0.1, erase_chance=0.7, erase_side=0.5),
         each=5,
