@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from manyfaces.cli.figures import refuse_figures, write_figures
 from manyfaces.cli.files import refuse_clashes
@@ -64,7 +64,7 @@ def _rules(score: IdentityScore) -> Table:
 
 
 def _wrong(score: IdentityScore) -> Table:
-    table = Table("photo", "taken for", "similarity", "splits")
+    table = Table(Column("photo", overflow="fold"), "taken for", "similarity", "splits")
     for mistake in score.wrong:
         similarity = "" if mistake.similarity is None else f"{mistake.similarity:.3f}"
         table.add_row(mistake.picture, mistake.taken_for or "no face found", similarity, str(mistake.splits))
