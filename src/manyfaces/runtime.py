@@ -83,7 +83,7 @@ def load_network(content: bytes, spec: InputSpec, runtime: Runtime) -> Network:
     try:
         model = onnx.load_from_string(content)
         # Making the weights plain floats would undo what quantising did, so such a file has to come clean.
-        graph = model if runtime.precision == "int8" else prepared(model, spec)
+        graph = model if runtime.precision == "int8" or _rounds(model) else prepared(model, spec)
         network: Network
         if runtime.backend == "onnxruntime":
             network = _OnnxRuntimeNetwork(with_relu_for_prelu(graph), spec, runtime)
@@ -129,6 +129,11 @@ def prepared(model: onnx.ModelProto, spec: InputSpec) -> onnx.ModelProto:
     return _assembled(model, nodes, constants, spec)
 
 
+def _rounds(model: onnx.ModelProto) -> bool:
+    """Whether a network computes with whole numbers, as one that was statically quantised."""
+    return any(node.op_type in ("QuantizeLinear", "DynamicQuantizeLinear") for node in model.graph.node)
+
+
 def _dequantized(node: onnx.NodeProto, constants: dict[str, Any]) -> Floats:
     """(value - zero point) * scale, where each scale covers a block of neighbours along one axis."""
     value, scale = (constants[name] for name in node.input[:2])
@@ -138,7 +143,8 @@ def _dequantized(node: onnx.NodeProto, constants: dict[str, Any]) -> Floats:
 
     def spread(blocks: Any) -> Any:
         if not block:
-            return blocks
+            one_for_each_slice = [-1 if place == axis % value.ndim else 1 for place in range(value.ndim)]
+            return blocks.reshape(one_for_each_slice) if blocks.ndim == 1 else blocks
         return np.take(np.repeat(blocks, block, axis=axis), range(value.shape[axis]), axis=axis)
 
     plain: Floats = ((value.astype(np.float32) - spread(zero).astype(np.float32)) * spread(scale)).astype(np.float32)
