@@ -97,7 +97,7 @@ def drawn_once(pixels: Pixels, recipe: IdentityRecipe) -> Tensor:
 def views_of(pixels: Pixels, recipe: IdentityRecipe) -> Pixels:
     """The photos as they are, and then each of their views: (1 + each, n, 112, 112, 3), to be embedded."""
     seen = _views(_shrunk(pixels, SIDE), recipe)
-    return np.stack([pixels, *(view.permute(0, 2, 3, 1).numpy() for view in seen)])
+    return np.stack([pixels, *(view.permute(0, 2, 3, 1).cpu().numpy() for view in seen)])
 
 
 def _views(small: Tensor, recipe: IdentityRecipe) -> list[Tensor]:
