@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 
+from manyfaces.cli import distill_identity
 from manyfaces.cli.ensemble import ask, emotion_networks, heads_of, prepare_folder
 from manyfaces.cli.train import (
     Clean,
@@ -34,11 +35,6 @@ if TYPE_CHECKING:
 FILES = ("model.onnx", "model.json", "recipe.json")
 
 app = typer.Typer(no_args_is_help=True, help="Small networks taught by large ones; needs the train extra.")
-
-
-@app.callback()
-def _group() -> None:
-    """Without this, a group of one command would be taken for the command itself."""
 
 
 @app.command()
@@ -77,6 +73,9 @@ def emotion(
             faces, out, Training(recipe, made_by, teacher, begun(start, recipe, faces)), resume, course.tell
         )
     say_trained(out, card.metrics["public_test_accuracy"], faces.selection)
+
+
+app.command("identity")(distill_identity.identity)
 
 
 def _together(heads: Heads) -> Teacher:

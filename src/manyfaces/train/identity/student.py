@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from manyfaces.card import InputSpec, Point
-from manyfaces.train.ranges import TRUTH, Number, OneOf, Several, Whole, refuse_outside
+from manyfaces.card import InputSpec
+from manyfaces.train.ranges import TRUTH, OneOf, Several, Whole, refuse_outside
 
 MEAN, SCALE = 127.5, 64.0
 """Scaled so that the values of a picture have a spread of about one, which is what `augment` expects."""
@@ -22,17 +22,20 @@ MEAN, SCALE = 127.5, 64.0
 
 @dataclass(frozen=True, slots=True)
 class StudentDesign:
-    """The choices of a student as data.
+    """The choices of a student as data; as they stand, a third of SFace's time.
+
+    Where SFace spends its time was measured: two thirds before the maps are 28 wide, and in bf16 the many channels of
+    later layers cost almost nothing. So the maps are halved at once, the first layers are narrow, the later ones wide.
 
     `widths` are the channels after each block, and the blocks named by `halving` (counted from 0) halve the maps first.
     `residual` adds what went in where the shape stays. `length` is that of the vector.
     """
 
     side: int = 112
-    stem: int = 16
-    stem_stride: int = 1
-    widths: tuple[int, ...] = (32, 64, 64, 128, 128, 256, 256, 256, 256, 256, 256, 384, 256)
-    halving: tuple[int, ...] = (1, 3, 5, 11)
+    stem: int = 32
+    stem_stride: int = 2
+    widths: tuple[int, ...] = (64, 80, 80, 144, 144, 336, 336, 336, 336, 336, 336, 448, 320)
+    halving: tuple[int, ...] = (3, 5, 11)
     residual: bool = False
     length: int = 128
 
@@ -56,10 +59,11 @@ class StudentDesign:
             side = -(-side // 2)
         return side
 
-    def spec(self, template: tuple[Point, ...]) -> InputSpec:
-        """The contract of a network of this design, for faces that lie in a square of 1 as `template` says."""
-        places = tuple((x * self.side, y * self.side) for x, y in template)
-        return InputSpec(self.side, self.side, "rgb", MEAN, SCALE, places)
+    def spec(self, teacher: InputSpec) -> InputSpec:
+        """The contract of a network of this design: the faces of its teacher, at its own size."""
+        factor = self.side / teacher.width
+        template = tuple((x * factor, y * factor) for x, y in teacher.template)
+        return InputSpec(self.side, self.side, "rgb", MEAN, SCALE, template)
 
 
 class Student(nn.Module):
@@ -73,6 +77,13 @@ class Student(nn.Module):
         self.read_out = nn.Sequential(nn.Flatten(), nn.Linear(inside, design.length, bias=False))
         self.norm = nn.BatchNorm1d(design.length)
 
+    def units(self) -> Iterator[Unit]:
+        """All convolutions with what belongs to them, in the order of the flow."""
+        yield self.stem
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            yield from (block.space, block.together)
+
     def forward(self, pixels: Tensor) -> Tensor:
         maps = self.stem(pixels)
         for block in self.blocks:
@@ -81,15 +92,29 @@ class Student(nn.Module):
         return vectors
 
 
-class Unit(nn.Sequential):
+class Unit(nn.Module):
     """Convolution, norm, activation."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
-        super().__init__(
-            nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.PReLU(outputs),
-        )
+        super().__init__()
+        self.convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.norm = nn.BatchNorm2d(outputs)
+        self.activation = Sloped(outputs)
+        self.outputs = outputs
+
+    def forward(self, maps: Tensor) -> Tensor:
+        bent: Tensor = self.activation(self.norm(self.convolution(maps)))
+        return bent
+
+
+class Sloped(nn.PReLU):
+    """PReLU, which learns a third faster where its slopes are a product and not an operation of its own."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(maps)
+        slopes = self.weight.to(maps.dtype).view(-1, 1, 1)
+        return maps * slopes + functional.relu(maps) * (1 - slopes)
 
 
 class Block(nn.Module):

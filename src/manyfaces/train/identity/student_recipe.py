@@ -1,0 +1,111 @@
+"""A student's recipe: everything that decides which network comes out, apart from the pictures and the teacher."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from manyfaces.errors import UsageError
+from manyfaces.train.augment import Augmentation
+from manyfaces.train.files import write_whole
+from manyfaces.train.identity.student import StudentDesign
+from manyfaces.train.plan import Plan
+from manyfaces.train.ranges import SHARE, Number, OneOf, Whole, refuse_outside
+from manyfaces.train.recipe import recipe_from
+
+MILD = Augmentation(
+    rotation=8,
+    shift=0.04,
+    zoom=0.08,
+    coarse_chance=0.15,
+    coarse_side=0.15,
+    noise_chance=0.1,
+    brightness=0.2,
+    contrast=0.2,
+    erase_chance=0.2,
+)
+"""Faces come aligned and so move little; and what is spoilt too much has no identity left that could be learnt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aims:
+    """What counts besides saying the same of each face.
+
+    `relations`: the similarities between the faces of a batch must be the teacher's too, which is what verification
+    reads. `mixed`: the share of batches whose faces carry a rectangle of another; `blended`: of those that are laid
+    over one another. Both make faces of nobody. `tint` is how far the colours are moved against each other. `coloured`
+    is the least share of coloured pictures, which are seen more often where grey ones are many.
+    """
+
+    relations: float = 1.0
+    mixed: float = 0.15
+    blended: float = 0.15
+    tint: float = 0.15
+    coloured: float = 0.5
+
+    def __post_init__(self) -> None:
+        shares = dict.fromkeys(("mixed", "blended", "coloured"), SHARE)
+        refuse_outside(self, relations=Number(0, 1000), tint=Number(0, 2), **shares)
+
+
+@dataclass(frozen=True, slots=True)
+class StudentRecipe:
+    """`begin` says what the student starts as: with weights drawn at random, or as the teacher made narrower.
+    `pictures` is how many are looked at in an epoch: there is no end of them, since each is different every time."""
+
+    design: StudentDesign = field(default_factory=StudentDesign)
+    plan: Plan = field(default_factory=lambda: Plan(epochs=24))
+    augmentation: Augmentation = MILD
+    aims: Aims = field(default_factory=Aims)
+    begin: Literal["nothing", "teacher"] = "nothing"
+    pictures: int = 8192
+
+    def __post_init__(self) -> None:
+        refuse_outside(self, begin=OneOf(("nothing", "teacher")), pictures=Whole(1, 10_000_000))
+
+    def with_plan(self, epochs: int | None = None, seed: int | None = None) -> StudentRecipe:
+        """The same for so many epochs, from another seed; None leaves what there is."""
+        asked = {"epochs": epochs, "seed": seed}
+        given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+        return dataclasses.replace(self, plan=dataclasses.replace(self.plan, **given))
+
+
+_ADAM = Plan(epochs=24, batch=32, method="adam", rate=1e-3, warmup=0.2, cooling=0.4, weight_decay=1e-4, average=0.98)
+
+RECIPES: Mapping[str, StudentRecipe] = {
+    # Begins knowing two thirds of what the teacher knows, so hours of learning are saved.
+    "carved": StudentRecipe(plan=_ADAM, begin="teacher"),
+    # Owes nobody a weight. What begins at random learns better where a layer may be passed by.
+    "compact": StudentRecipe(StudentDesign(residual=True), dataclasses.replace(_ADAM, epochs=60, rate=2e-3)),
+}
+
+
+def find_student(name: str) -> StudentRecipe:
+    """A recipe by its name, or from the `recipe.json` that a training left."""
+    if name in RECIPES:
+        return RECIPES[name]
+    if name.endswith(".json"):
+        return recipe_from(Path(name), _recipe)
+    raise UsageError(f"recipe {name!r}: there is no such recipe; known are {', '.join(RECIPES)}, or give a recipe.json")
+
+
+def write_student(recipe: StudentRecipe, path: Path) -> None:
+    """The whole recipe as JSON, so that exactly this training can be repeated: `--recipe recipe.json`."""
+    text = json.dumps(dataclasses.asdict(recipe), indent=2) + "\n"
+    write_whole(path, lambda fresh: fresh.write_text(text, encoding="utf-8"))
+
+
+def _recipe(fields: dict[str, Any]) -> StudentRecipe:
+    parts = {"plan": Plan, "augmentation": Augmentation, "aims": Aims}
+    made = {name: part(**fields[name]) for name, part in parts.items() if name in fields}
+    return StudentRecipe(**(fields | made | {"design": design_of(fields["design"])}))
+
+
+def design_of(fields: Mapping[str, Any]) -> StudentDesign:
+    """A design from the plain values of JSON."""
+    values: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in fields.items()}
+    return StudentDesign(**values)
