@@ -213,7 +213,7 @@ def test_a_file_of_another_version_or_photo_is_not_believed(
     detector = Counting()
     read(folder, detector, cache)
     assert detector.looked == 1
-    monkeypatch.setattr("manyfaces.prepare.cache.FORMAT", 2)
+    monkeypatch.setattr("manyfaces.prepare.cache.FORMAT", 999)
     read(folder, detector, cache)
     assert detector.looked == 8
 

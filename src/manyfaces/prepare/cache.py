@@ -33,7 +33,7 @@ from manyfaces.options import cache_folder
 from manyfaces.prepare.album import SIDE, Found, Reading, Refused, Why
 from manyfaces.types import Detections, Embeddings, Qualities
 
-FORMAT = 1
+FORMAT = 2
 ENDING = ".npz"
 KEPT_DAYS = 90
 DAY = 86_400
