@@ -8,7 +8,7 @@ What comes out is the same network with other weights, which is then quantised l
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -127,7 +127,7 @@ class _Range:
 
 
 @contextmanager
-def _rounding(module: nn.Module, layers: list[nn.Module], original: Original, samples: Samples) -> Iterator[None]:
+def _rounding(module: nn.Module, layers: Sequence[nn.Module], original: Original, samples: Samples) -> Iterator[None]:
     """Within it the layers round; after it they have the weights that they learnt, unrounded."""
     ranges = [_Range() for _ in layers]
     watching = [layer.register_forward_pre_hook(one.see) for layer, one in zip(layers, ranges, strict=True)]

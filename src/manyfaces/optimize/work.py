@@ -339,6 +339,6 @@ def row_of(fields: Mapping[str, Any], out: Path) -> Row:
     form = {name: value for name, value in fields["form"].items() if name != "size"}
     form["paths"] = tuple(out / name for name in form["paths"])
     form["kept"] = tuple(Kept(**one) for one in form["kept"])
-    verdict = {name: math.nan if value is None else value for name, value in fields["verdict"].items()}
+    verdict: dict[str, Any] = {name: math.nan if value is None else value for name, value in fields["verdict"].items()}
     hurt = tuple(Hurt(tuple(one["layers"]), one["relative"], one["drop"]) for one in fields["hurt"])
     return Row(fields["name"], Form(**form), Verdict(**verdict), Cost.parse(fields["cost"]), hurt)
