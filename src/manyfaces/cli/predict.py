@@ -26,7 +26,9 @@ FIGURES = ("machine", "rows", "factors")
 
 def predict(
     items: Annotated[str, typer.Option(help="How many items are asked about in one go.")] = "1,512",
-    seconds: Annotated[float, typer.Option(help="For so long each row is asked, and at least three times.")] = 3.0,
+    seconds: Annotated[
+        float, typer.Option(help="For so long each row is asked, and three times unless it is far slower.")
+    ] = 3.0,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write these figures and more of each row to this file.")
     ] = None,
