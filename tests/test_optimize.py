@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,6 +129,21 @@ def test_what_is_wrong_is_one_sentence(
     assert ran.status == status, ran.err
     assert sentence in ran.err
     assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("missing", ["matplotlib", "onnxruntime"])
+def test_an_extra_that_is_not_installed_is_said_before_the_work(
+    run: Run, net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.delitem(sys.modules, "manyfaces.optimize.plot", raising=False)
+    monkeypatch.setitem(
+        sys.modules, "matplotlib.figure", None if missing == "matplotlib" else sys.modules.get("matplotlib.figure")
+    )
+    ran = run("optimize", net, "--out", "small", "--to", "onnx", "--quantize", "none", *QUICK)
+    assert ran.status == 3
+    assert "pip install '.[optimize]'" in ran.err
+    assert not (tmp_path / "small" / "report.json").exists()
 
 
 def row(name: str, quantisation: str, milliseconds: float, drop: float) -> Row:

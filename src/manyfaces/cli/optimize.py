@@ -65,6 +65,7 @@ def optimize(
     from manyfaces.cli.train import make_folder
     from manyfaces.errors import UsageError
     from manyfaces.optimize.measure import BATCHES
+    from manyfaces.optimize.plot import plot  # now, so that what is not installed is said before the work
     from manyfaces.optimize.readers import Asked, read
     from manyfaces.optimize.report import Report
     from manyfaces.optimize.work import Wanted, optimise
@@ -79,7 +80,7 @@ def optimize(
     made = circumstances(shlex.join(["manyfaces", *sys.argv[1:]]))
     outcome = optimise(original, samples, wanted, out, _Shown(quiet))
     report = Report(original, samples, wanted, outcome, made)
-    _leave(report, out)
+    _leave(report, plot(report), out)
     if not quiet:
         _show(report, out)
 
@@ -136,13 +137,11 @@ def _faces(original: Original, data: Path, out: Path, spec: object, quiet: bool)
     return Data(origin, Spread(learnt), judged, learnt, digest, public.labels)
 
 
-def _leave(report: Report, out: Path) -> None:
+def _leave(report: Report, picture: bytes, out: Path) -> None:
     from manyfaces.optimize.files import write_whole
     from manyfaces.optimize.page import page
-    from manyfaces.optimize.plot import plot
     from manyfaces.optimize.report import figures
 
-    picture = plot(report)
     write_whole(out / "report.json", (json.dumps(figures(report), indent=1, ensure_ascii=False) + "\n").encode())
     write_whole(out / "report.png", picture)
     write_whole(out / "report.html", page(report, picture).encode("utf-8", "backslashreplace"))

@@ -102,7 +102,8 @@ def _row(row: Row, chosen: bool) -> str:
 def _picture(content: bytes) -> str:
     data = base64.b64encode(content).decode("ascii")
     words = "Milliseconds an item and file size of every form; points lost stand beside the names"
-    return f'<section><h2>Time and size</h2><img alt="{words}" src="data:image/png;base64,{data}"></section>'
+    image = f'<img alt="{words}" src="data:image/png;base64,{data}">'
+    return f"<section><h2>Time and size</h2>{image}<p class=soft>{words}.</p></section>"
 
 
 def _listed(title: str, sentences: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""The picture: time of one item against what is lost, the area of each point as large as the file."""
+"""The picture: what an item takes and how large the file is, form by form, with the points lost beside the names."""
 
 from __future__ import annotations
 
