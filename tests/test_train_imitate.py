@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import pytest
 from hypothesis import given, settings
@@ -65,7 +66,7 @@ class Written:
         self.weights: list[onnx.TensorProto] = []
         self.last = "pixels"
 
-    def put(self, kind: str, *arrays: Floats, **attributes: Any) -> None:
+    def put(self, kind: str, *arrays: npt.NDArray[np.float64], **attributes: Any) -> None:
         names = [f"w{len(self.weights) + place}" for place in range(len(arrays))]
         self.weights += [
             numpy_helper.from_array(np.asarray(array, np.float32), name)
@@ -137,7 +138,7 @@ def faces() -> Pixels:
     return np.asarray(image.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy())
 
 
-def agreement(student: torch.nn.Module, teacher: Embedder, faces: Pixels) -> float:
+def agreement(student: Student, teacher: Embedder, faces: Pixels) -> float:
     return float((vectors_of(student, faces, SIDE) * teacher.ask(faces)).sum(1).mean())
 
 
@@ -173,7 +174,7 @@ def test_what_is_no_chain_is_not_carved_from(teacher: Embedder, faces: Pixels) -
     pictures = scaled(torch.from_numpy(faces[:4]))
     model = onnx.load_from_string(teacher.content)
     model.graph.node[2].op_type = "ConvTranspose"
-    with pytest.raises(DataError, match="holds ConvTranspose.*begins from nothing"):
+    with pytest.raises(DataError, match=r"holds ConvTranspose.*begins from nothing"):
         carve(model.SerializeToString(), FULL, pictures)
     with pytest.raises(DataError, match="no chain"):
         carve(b"nothing", FULL, pictures)

@@ -84,7 +84,9 @@ def _of_inputs(inputs: Sequence[str], kept: Path, spec: InputSpec) -> Pixels:
     from manyfaces.build import build_detector
 
     detect = build_detector(Options(min_face=LEAST_FACE))
-    known, used, left_out = _known(kept), dict[str, Pixels](), list[str]()
+    known = _known(kept)
+    used: dict[str, Pixels] = {}
+    left_out: list[str] = []
     try:
         with Steps("pictures", len(inputs), quiet=not inputs) as steps:
             for name in inputs:
