@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from manyfaces.api import Gallery
 from manyfaces.build import build_reader
 from manyfaces.enrol import Choice, Enroller, Limits, Spellings, folded, photos_by_person
 from manyfaces.errors import EnrolmentRefused, InputError
@@ -301,6 +302,28 @@ def test_old_readings_are_forgotten_and_asking_keeps_them(folder: Path, cache: C
     assert (old.exists(), kept.exists()) == (False, True)
     assert cache.forget() == 6
     assert not list(cache.folder.rglob("*.npz"))
+
+
+def test_who_is_removed_from_a_gallery_is_forgotten_here_too(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    first, other = Counting(), Counting()
+    album = read(folder, first, Cache())
+    read(folder, other, Cache(), replace(MAKING, limits=Limits(size=30)))  # the same photos, read in another way
+    gallery = Gallery(tmp_path / "people.db")
+    for place, photo in enumerate(album.photos):
+        GalleryStore(gallery.path).add(
+            photo.person, album.embeddings[place : place + 1], album.qualities[place : place + 1], "", photo.digest
+        )
+    kept = len(list(Cache().folder.rglob("*.npz")))
+    assert gallery.remove("Lan") == 2
+    assert len(list(Cache().folder.rglob("*.npz"))) == kept - 2 * 2
+    again = Counting()
+    read(folder, again, Cache())
+    assert again.looked == 2
+    gallery.purge(everything=True)
+    assert len(list(Cache().folder.rglob("*.npz"))) == kept - 2 * 4 + 2
 
 
 def test_another_programs_files_are_not_forgotten(cache: Cache) -> None:

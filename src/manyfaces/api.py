@@ -276,13 +276,20 @@ class Gallery:
         self._store.rename(old, new)
 
     def remove(self, name: str) -> int:
-        """Forget a person with every trace; how many faces went."""
-        return self._store.remove(name)
+        """Forget a person with every trace, also what the cache keeps of the photos; how many faces went."""
+        digests = {face.digest for face in self._store.faces(name)}
+        removed = self._store.remove(name)
+        Cache().forget_photos(digests)
+        return removed
 
     def purge(self, *, older_than_days: float | None = None, everything: bool = False) -> Purged:
-        """Forget whose consent has run out, what is older than so many days, or everybody."""
+        """Forget whose consent has run out, what is older than so many days, or everybody, in the cache too."""
         age = None if older_than_days is None else timedelta(days=older_than_days)
-        return self._store.purge(older_than=age, everything=everything)
+        digests = self._store.digests()
+        purged = self._store.purge(older_than=age, everything=everything)
+        if purged.faces:
+            Cache().forget_photos(digests - self._store.digests())
+        return purged
 
     def export(self, names: Sequence[str] = (), *, vectors: bool = False) -> dict[str, Any]:
         """What is known of these people, or of everybody, as plain values for JSON."""

@@ -115,6 +115,11 @@ class GalleryStore:
         with self._database.reading() as connection:
             return _known(connection, name)
 
+    def digests(self) -> frozenset[str]:
+        """The hashes of the files that faces were enrolled from."""
+        with self._database.reading() as connection:
+            return frozenset(digest for (digest,) in connection.execute("SELECT DISTINCT digest FROM face"))
+
     def faces(self, name: str) -> list[EnrolledFace]:
         """The enrolled faces of a person, oldest first."""
         with self._database.reading() as connection:

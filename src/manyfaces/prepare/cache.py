@@ -19,7 +19,7 @@ import os
 import stat
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -51,7 +51,14 @@ class Making:
     choice: Choice = Choice(main=True)
 
     def key(self, digest: str) -> str:
-        return hashlib.sha256(json.dumps([FORMAT, digest, asdict(self)], sort_keys=True).encode()).hexdigest()
+        """Begins with what is the same for every reading of a photo, so that all of them can be forgotten."""
+        made = hashlib.sha256(json.dumps([FORMAT, asdict(self)], sort_keys=True).encode())
+        return _mark(digest) + made.hexdigest()[:32]
+
+
+def _mark(digest: str) -> str:
+    """Of a photo; the hash of its hash, so that nobody reads from names which photos were here."""
+    return hashlib.sha256(digest.encode()).hexdigest()[:32]
 
 
 class Cache:
@@ -110,6 +117,17 @@ class Cache:
                 continue  # somebody else was faster
             except OSError as error:
                 raise OutputError(f"{path}: cannot be removed ({error.strerror}); remove it by hand") from None
+        return gone
+
+    def forget_photos(self, digests: Iterable[str]) -> int:
+        """Remove every reading of these photos, by the SHA-256 of their files; how many went. What cannot be removed
+        stays and is forgotten with age: who is removed from a gallery must not stay there for it."""
+        gone = 0
+        for mark in map(_mark, digests):
+            for path in self.folder.glob(f"{mark[:2]}/{mark}*"):
+                with suppress(OSError):
+                    path.unlink()
+                    gone += path.suffix == ENDING
         return gone
 
     def forget_old(self) -> None:

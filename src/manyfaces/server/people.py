@@ -175,7 +175,7 @@ class People:
 
     def remove(self, name: str) -> int:
         self._expect(name)
-        faces = self._store.remove(name)
+        faces = Gallery(self._path).remove(name)
         self.refresh()
         return faces
 
