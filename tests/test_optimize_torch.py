@@ -172,3 +172,16 @@ def test_a_training_is_read_with_its_network(run: Run, labelled_faces: Path, tin
     (tmp_path / "empty").mkdir()
     with pytest.raises(WeightsError, match=r"empty: holds no model\.onnx"):
         read(Asked(str(tmp_path / "empty")))
+
+
+def test_what_was_learnt_is_not_learnt_again(run: Run, nets: str, tmp_path: Path) -> None:
+    asked = ("optimize", f"{nets}:small", "--input", "1x8x8", "--out", "small", "--to", "onnx", "--steps", 3)
+    first = run(*asked, "--quantize", "qat", "--seconds", 0, "--max-drop", 100)
+    assert first.status == 0, first.err
+    (kept,) = (tmp_path / "small").glob("learnt-*.onnx")
+    written = kept.stat().st_mtime_ns
+    (tmp_path / "small" / "model.qat.onnx").unlink()
+    again = run(*asked, "--quantize", "qat", "--seconds", 0, "--max-drop", 100)
+    assert again.status == 0, again.err
+    assert kept.stat().st_mtime_ns == written
+    assert "onnx qat" in again.out

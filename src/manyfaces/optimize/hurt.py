@@ -29,8 +29,10 @@ class Hurt:
 
     @property
     def why(self) -> str:
-        many = "rounded alone, it moves" if len(self.layers) == 1 else f"rounded alone, these {len(self.layers)} move"
-        return f"{many} the answers by {self.relative:.2%} and loses {self.drop:.2f} points"
+        if len(self.layers) == 1:
+            return f"rounded alone, it moves the answers by {self.relative:.2%} and loses {self.drop:.2f} points"
+        several = f"rounded alone, these {len(self.layers)} move"
+        return f"{several} the answers by {self.relative:.2%} and lose {self.drop:.2f} points"
 
 
 def grouped(layers: Sequence[str], most: int = MOST_TRIALS) -> list[tuple[str, ...]]:

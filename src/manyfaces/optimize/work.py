@@ -230,14 +230,25 @@ class _Desk:
             return hurting(writer, original, order, truth, step)
 
     def _taught(self) -> Original:
-        """Once for all formats."""
+        """Once for all formats, and kept for the next run, since it takes longer than all else."""
         if self._learnt is None:
-            from manyfaces.optimize.learn import Lessons, learnt
-
-            lessons = Lessons(self.wanted.steps)
-            with self.watch.stage("learning to be rounded", lessons.steps) as step:
-                self._learnt = learnt(self.original, self.data.calibration, self.data.training, lessons, step)
+            path = self.out / f"learnt-{self._key('onnx', 'qat')}.onnx"
+            self._learnt = self._learnt_before(path) or self._learn(path)
         return self._learnt
+
+    def _learnt_before(self, path: Path) -> Original | None:
+        if not path.is_file():
+            return None
+        return replace(self.original, onnx=path.read_bytes(), fingerprint=f"{self.original.fingerprint}-learnt")
+
+    def _learn(self, path: Path) -> Original:
+        from manyfaces.optimize.learn import Lessons, learnt
+
+        lessons = Lessons(self.wanted.steps)
+        with self.watch.stage("learning to be rounded", lessons.steps) as step:
+            made = learnt(self.original, self.data.calibration, self.data.training, lessons, step)
+        write_whole(path, made.onnx)
+        return made
 
     def _write_card(self, form: Form, verdict: Verdict, cost: Cost) -> None:
         if self.original.card is None or form.format != "onnx":
