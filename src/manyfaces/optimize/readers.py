@@ -10,7 +10,8 @@ from typing import Any
 
 import onnx
 
-from manyfaces import runtime, weights
+import manyfaces.runtime as runtime
+import manyfaces.weights as weights
 from manyfaces.card import ModelCard
 from manyfaces.errors import UsageError, WeightsError
 from manyfaces.optimize import graph
