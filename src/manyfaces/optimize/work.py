@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from manyfaces.errors import UsageError, WeightsError
+from manyfaces.errors import MissingExtra, UsageError, WeightsError
 from manyfaces.optimize import graph
 from manyfaces.optimize.files import file_hash, write_whole
 from manyfaces.optimize.hurt import MOST_TRIALS, Hurt, hurting, spared
@@ -35,7 +36,7 @@ from manyfaces.optimize.model import (
     Writer,
 )
 from manyfaces.optimize.onnx_writer import card_for
-from manyfaces.optimize.runs import computes_in
+from manyfaces.optimize.runs import computes_in, onnxruntime
 from manyfaces.optimize.samples import BATCH, Data, Part, Spread
 from manyfaces.optimize.writers import writer_of
 from manyfaces.runtime import usable_cores
@@ -108,11 +109,12 @@ class Outcome:
 
 def optimise(original: Original, data: Data, wanted: Wanted, out: Path, watch: Watch) -> Outcome:
     """Make all forms in `out`. What a runtime cannot have is a row that says so."""
+    writers = writers_for(wanted)
     _refuse_own_folder(original, out)
     if not (out / STATE).exists():  # says from now on whose the folder is
         write_whole(out / STATE, b"{}")
     desk = _Desk(original, data, wanted, out, watch)
-    rows = tuple(row for format_ in wanted.formats for row in desk.rows(format_))
+    rows = tuple(row for writer in writers for row in desk.rows(writer))
     chosen, why = choose(rows, wanted)
     return Outcome(rows, chosen, why, desk.truth.accuracy, len(data.judged), _count(data.calibration))
 
@@ -134,6 +136,15 @@ def choose(rows: Sequence[Row], wanted: Wanted) -> tuple[Row, str]:
         return fastest, f"the fastest that loses {wanted.max_drop} points or less{gain}"
     plain = min(floats, key=each)
     return plain, f"nothing quantised within {wanted.max_drop} points is faster than floats by {WORTH:.0%} here"
+
+
+def writers_for(wanted: Wanted) -> tuple[Writer, ...]:
+    """One for each format; what is not installed is said here, and not after half of the work."""
+    if "onnx" in wanted.formats or {"static", "dynamic", "qat"} & set(wanted.quantisations):
+        onnxruntime()
+    if "qat" in wanted.quantisations and not find_spec("torch"):
+        raise MissingExtra("quantisation-aware training", "train")
+    return tuple(writer_of(format_) for format_ in wanted.formats)
 
 
 def _count(samples: Samples) -> int:
@@ -169,11 +180,10 @@ class _Desk:
                 self._truth = ask(self.original.run, self.data.judged, self.data.labels, step)
         return self._truth
 
-    def rows(self, format_: Format) -> Iterator[Row]:
-        writer = writer_of(format_)
+    def rows(self, writer: Writer) -> Iterator[Row]:
         for quantisation in self.wanted.quantisations:
             if quantisation != "qat" and quantisation not in writer.quantisations:
-                yield Row(f"{format_} {quantisation}", failed=f"{format_} has no {quantisation} form")
+                yield Row(f"{writer.format} {quantisation}", failed=f"{writer.format} has no {quantisation} form")
                 continue
             yield from self._kept_or_made(writer, quantisation)
 
