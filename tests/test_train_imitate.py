@@ -142,6 +142,10 @@ def agreement(student: Student, teacher: Embedder, faces: Pixels) -> float:
     return float((vectors_of(student, faces, SIDE) * teacher.ask(faces)).sum(1).mean())
 
 
+def carved_by(teacher: Embedder, design: StudentDesign, faces: Pixels) -> Student:
+    return carve(teacher.content, design, scaled(torch.from_numpy(faces)), torch.from_numpy(teacher.ask(faces)))
+
+
 # --- carving ---------------------------------------------------------------------------------------------------------
 
 
@@ -155,7 +159,7 @@ def test_the_teacher_is_read_as_its_file_runs(teacher: Embedder, faces: Pixels) 
 
 
 def test_a_student_of_the_same_shape_says_what_the_teacher_says(teacher: Embedder, faces: Pixels) -> None:
-    student = carve(teacher.content, FULL, scaled(torch.from_numpy(faces)))
+    student = carved_by(teacher, FULL, faces)
     assert agreement(student, teacher, faces) > 0.999
 
 
@@ -164,22 +168,22 @@ def test_a_carved_student_begins_far_ahead_of_a_random_one(
     teacher: Embedder, faces: Pixels, design: StudentDesign
 ) -> None:
     learnt, other = faces[:40], faces[40:]
-    carved = carve(teacher.content, design, scaled(torch.from_numpy(learnt)))
+    carved = carved_by(teacher, design, learnt)
     torch.manual_seed(0)
     assert agreement(carved, teacher, other) > 0.5
     assert agreement(carved, teacher, other) > agreement(Student(design).eval(), teacher, other) + 0.3
 
 
 def test_what_is_no_chain_is_not_carved_from(teacher: Embedder, faces: Pixels) -> None:
-    pictures = scaled(torch.from_numpy(faces[:4]))
+    pictures, said = scaled(torch.from_numpy(faces[:4])), torch.from_numpy(teacher.ask(faces[:4]))
     model = onnx.load_from_string(teacher.content)
     model.graph.node[2].op_type = "ConvTranspose"
     with pytest.raises(DataError, match=r"holds ConvTranspose.*begins from nothing"):
-        carve(model.SerializeToString(), FULL, pictures)
+        carve(model.SerializeToString(), FULL, pictures, said)
     with pytest.raises(DataError, match="no chain"):
-        carve(b"nothing", FULL, pictures)
+        carve(b"nothing", FULL, pictures, said)
     with pytest.raises(DataError, match="not the teacher's made narrower"):
-        carve(teacher.content, dataclasses.replace(FULL, widths=(6, 10)), pictures)
+        carve(teacher.content, dataclasses.replace(FULL, widths=(6, 10)), pictures, said)
 
 
 @settings(max_examples=30, deadline=None)

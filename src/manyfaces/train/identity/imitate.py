@@ -78,10 +78,12 @@ class ImitationLesson:
     def __len__(self) -> int:
         return self._recipe.pictures
 
-    def portraits(self, count: int) -> Tensor:
-        """Some of the pictures as they are, scaled: of every pool as many."""
+    def portraits(self, count: int) -> tuple[Tensor, Tensor]:
+        """Some of the pictures as they are, scaled, of every pool as many, and what the teacher says of them."""
         some = [pool[:: max(len(pool) * len(self._pools) // count, 1)] for pool in self._pools]
-        return resized(torch.cat([scaled(_in_colour(one)) for one in some]), self._recipe.design.side)
+        images = torch.cat([_in_colour(one) for one in some])
+        said = torch.from_numpy(self._teacher.ask(images.numpy()))
+        return resized(scaled(images), self._recipe.design.side), said
 
     def batch(self, which: Tensor, _done: float, /) -> tuple[Tensor, Tensor]:
         """Any pictures, whatever their numbers: an epoch is so many of them, not all."""

@@ -74,7 +74,7 @@ class Student(nn.Module):
         self.stem = Unit(3, design.stem, 3, design.stem_stride)
         self.blocks = nn.ModuleList(_blocks(design))
         inside = design.widths[-1] * design.last_side**2
-        self.read_out = nn.Sequential(nn.Flatten(), nn.Linear(inside, design.length, bias=False))
+        self.read_out = nn.Linear(inside, design.length, bias=False)
         self.norm = nn.BatchNorm1d(design.length)
 
     def units(self) -> Iterator[Unit]:
@@ -84,11 +84,16 @@ class Student(nn.Module):
             assert isinstance(block, Block)
             yield from (block.space, block.together)
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def maps(self, pixels: Tensor) -> Tensor:
+        """The last maps, in one row for each picture."""
         maps = self.stem(pixels)
         for block in self.blocks:
             maps = block(maps)
-        vectors: Tensor = self.norm(self.read_out(maps))
+        rows: Tensor = maps.flatten(1)
+        return rows
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        vectors: Tensor = self.norm(self.read_out(self.maps(pixels)))
         return vectors
 
 

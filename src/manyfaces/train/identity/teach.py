@@ -28,8 +28,8 @@ from manyfaces.train.plan import Figures
 from manyfaces.train.plots import plot_course
 from manyfaces.types import Pixels
 
-MEASURED = 96
-"""Faces that a student is carved by: more of them changed what comes out by under a hundredth."""
+PORTRAITS = 2048
+"""Faces that a student is carved by."""
 
 NOTES = (
     "Vectors are of unit length; similarity is their cosine. The threshold must be calibrated for each gallery.",
@@ -68,7 +68,7 @@ def _begun(recipe: StudentRecipe, lesson: ImitationLesson, teacher: Embedder, ca
     """A resumed student gets its weights from its checkpoint, so it need not be carved again."""
     torch.manual_seed(recipe.plan.seed)
     if recipe.begin == "teacher" and carving:
-        student = carve(teacher.content, recipe.design, lesson.portraits(MEASURED))
+        student = carve(teacher.content, recipe.design, *lesson.portraits(PORTRAITS))
     else:
         student = Student(recipe.design)
     return cast(Student, student.to(device(), memory_format=torch.channels_last))  # type: ignore[call-overload]
