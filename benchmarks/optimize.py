@@ -38,9 +38,11 @@ def main() -> int:
     parser.add_argument("--formats", default="onnx,openvino,litert")
     parser.add_argument("--seconds", default="1.0", help="for each time that is taken")
     parser.add_argument("--steps", default="300", help="batches of quantisation-aware training")
+    parser.add_argument("--time-again", action="store_true", help="measure forms that are done anew")
     chosen = parser.parse_args()
     chosen.work.mkdir(parents=True, exist_ok=True)
     shared = ("--to", chosen.formats, "--seconds", chosen.seconds, "--steps", chosen.steps)
+    shared += ("--time-again",) if chosen.time_again else ()
     networks = {}
     faces = chosen.data / "fer2013_train_public.npz"
     all_forms = ("--quantize", "weights,weights4,dynamic,static,qat", "--max-drop", "0.3")

@@ -66,6 +66,11 @@ def test_every_form_and_the_report_are_there_and_are_not_made_twice(run: Run, ne
     again = run(*asked, "--max-drop", 100)
     assert again.err.count("done before") == 6
     assert {path: path.stat().st_mtime_ns for path in out.glob("model*")} == before
+    run(*asked, "--max-drop", 100, "--time-again")
+    timed = {one["name"]: one for one in json.loads((out / "report.json").read_text())["rows"]}
+    assert {path: path.stat().st_mtime_ns for path in out.glob("model*")} == before
+    assert timed["onnx static"]["verdict"] == rows["onnx static"]["verdict"]
+    assert timed["onnx static"]["cost"] != rows["onnx static"]["cost"]
     (out / "model.int8.onnx").write_bytes(b"damaged")
     mended = run(*asked, "--max-drop", 100)
     assert mended.err.count("done before") == 5

@@ -58,10 +58,13 @@ def optimize(
     scale: Annotated[float, typer.Option(help="See --mean.")] = 255.0,
     seconds: Annotated[float, typer.Option(min=0.0, help="For each time that is taken.")] = 1.0,
     steps: Annotated[int, typer.Option(min=1, help="Batches of quantisation-aware training.")] = 600,
+    time_again: Annotated[
+        bool, typer.Option("--time-again", help="Measure forms that are done anew, as after the machine was busy.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
 ) -> None:
     """Make small and fast forms of a network, judge them against the original, measure them here, say which to use."""
-    from manyfaces.bench.machine import circumstances
+    from manyfaces.bench.machine import busy, circumstances
     from manyfaces.cli.train import make_folder
     from manyfaces.errors import UsageError
     from manyfaces.optimize.measure import BATCHES
@@ -73,9 +76,11 @@ def optimize(
 
     if by not in BATCHES:
         raise UsageError(f"--by {by}: expected {', '.join(map(str, BATCHES))}")
-    wanted = Wanted(formats(to), quantisations(quantize), max_drop, by, seconds, steps)
+    wanted = Wanted(formats(to), quantisations(quantize), max_drop, by, seconds, steps, time_again)
     make_folder(out)
     original = read(Asked(model, weights, tuple(inputs or ()), trust))
+    if told := busy():
+        complain(told)
     samples = _samples(original, data, out, (mean, scale), quiet)
     made = circumstances(shlex.join(["manyfaces", *sys.argv[1:]]))
     outcome = optimise(original, samples, wanted, out, _Shown(quiet))
