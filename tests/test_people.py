@@ -78,7 +78,9 @@ def test_people_from_the_command_line(run: Run, photo: Path, other: Path) -> Non
     shown = run("people", "show", "Grace").out
     assert "hopper.png" in shown
     assert "until 2031-01-01" in shown
-    assert "0.5% false accepts" in run("people", "calibrate", "--false-accepts", "0.005").out
+    calibrated = run("people", "calibrate", "--false-accepts", "0.005").out
+    assert "0.5% false accepts" in calibrated
+    assert re.search(r"^│ 0\.\d{3} \* +│ 99\.5% ", calibrated, re.MULTILINE)  # folded nowhere
     assert "Eileen" in run("identify", "collins.png").out
     assert "the same person" in run("verify", "collins.png", "collins.png").out
     assert run("people", "rename", "Eileen", "Eileen Collins").status == 0

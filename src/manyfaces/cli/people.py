@@ -228,12 +228,19 @@ def calibrate(
     typer.echo(f"a face is compared with people by the rule: {found.rule}")
     Console().print(_falls(people.falls(found), found.threshold))
     if found.suspects:
-        typer.echo(f"{found.suspects} pairs of people look like one person; is a photo in the wrong place?")
+        pairs = "1 pair" if found.suspects == 1 else f"{found.suspects} pairs"
+        typer.echo(
+            f"{pairs} of people may be one person, or a photo is in the wrong place; who and which, says  "
+            "manyfaces people prepare FOLDER"
+        )
 
 
 def _falls(rows: Sequence[Fall], threshold: float) -> Table:
-    """The bars are of the strangers and the people that a threshold at this similarity would get wrong."""
-    table = _table("similarity", "strangers under it", "let in", "own photos above it", "missed")
+    """The bars are of the strangers and the people that a threshold at this similarity would get wrong. It fits a
+    screen of 80 characters, since strangers fill half a bar at most."""
+    table = Table()
+    for column in ("similarity", "strangers\nunder it", "let in", "own photos\nabove it", "missed"):
+        table.add_column(column, no_wrap=True)
     for row in rows:
         here = " *" if abs(row.similarity - threshold) < 1e-9 else ""
         table.add_row(
@@ -244,8 +251,8 @@ def _falls(rows: Sequence[Fall], threshold: float) -> Table:
 
 
 def _bar(share: float) -> str:
-    """One mark for each 2.5 %, begun ones too."""
-    return "#" * math.ceil(share * 40 - 1e-9)
+    """One mark for each 5 %, begun ones too."""
+    return "#" * math.ceil(share * 20 - 1e-9)
 
 
 @partial(with_options, without=ONE_PICTURE)
