@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -201,8 +202,24 @@ def test_exact_duplicates_are_left_out_and_loners_too(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_one_per_person(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="a folder per person"):
+    with pytest.raises(InputError, match="a folder of photos per person"):
         photos_by_folder(tmp_path / "nowhere")
+    (tmp_path / "Lan").mkdir()
+    for name in ("1.jpg", "2.jpg"):
+        (tmp_path / "Lan" / name).write_bytes(name.encode())
+    with pytest.raises(InputError, match="two people at least"):
+        photos_by_folder(tmp_path)
+
+
+def test_what_cannot_be_read_stops_nothing_and_a_name_is_one_in_every_unicode_form(tmp_path: Path) -> None:
+    for person in ("Lan", "Kh\u00e1nh", "Kha\u0301nh"):
+        (tmp_path / person).mkdir()
+        (tmp_path / person / "1.jpg").write_bytes(person.encode())
+    (tmp_path / "Lan" / "folder.jpg").mkdir()
+    (tmp_path / "Lan" / "nowhere.jpg").symlink_to("gone.jpg")
+    os.mkfifo(tmp_path / "Lan" / "pipe.jpg")
+    found = photos_by_folder(tmp_path)
+    assert {name: len(photos) for name, photos in found.items()} == {"Lan": 4, "Kh\u00e1nh": 2}
 
 
 def test_the_main_face_is_the_large_one_near_the_middle() -> None:

@@ -248,13 +248,14 @@ def _portraits(paths: list[Path], options: Options) -> Portraits:
 
 
 def _picture(path: Path) -> Pixels:
-    """A photo that cannot be decoded is named and counts as one without a face."""
+    """A photo that cannot be decoded is named and counts as one without a face; a pipe would be waited for."""
     import numpy as np
 
-    from manyfaces.sources import read_picture
+    from manyfaces.enrol import read_photo
+    from manyfaces.sources import HeldPicture
 
     try:
-        return read_picture(path)
+        return HeldPicture(read_photo(path), str(path)).decode()
     except InputError as error:
         complain(str(error))
         return np.zeros((1, 1, 3), np.uint8)

@@ -7,7 +7,6 @@ know; the open-set curve draws who is enrolled by lot, for galleries of several 
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from manyfaces.enrol import file_digest, photos_by_person
 from manyfaces.errors import InputError
 from manyfaces.evaluate.open_set import DRAWS, CalibratedAt, OpenPoint, Tally, missed, open_curve
 from manyfaces.evaluate.shares import Interval
@@ -29,7 +29,6 @@ from manyfaces.prepare.copies import grouped
 from manyfaces.types import Integers
 
 Flags: TypeAlias = npt.NDArray[np.bool_]
-PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 
 RATE = 0.01
 """The stated share of strangers of the single open-set figures."""
@@ -71,22 +70,30 @@ class IdentityScore:
 
 def photos_by_folder(data: Path) -> dict[str, list[Path]]:
     """Every person's photos without exact duplicates (a split that has a photo on both sides proves nothing)."""
-    folders = [folder for folder in sorted(data.iterdir() if data.is_dir() else []) if folder.is_dir()]
     seen: set[str] = set()
-    people = {folder.name: list(_new_photos(folder, seen)) for folder in folders}
+    people: dict[str, list[Path]] = {}
+    for name, photo in photos_by_person(data):
+        if _is_new(photo, seen):
+            people.setdefault(name, []).append(photo)
     people = {name: photos for name, photos in people.items() if len(photos) >= 2}
     if len(people) < 2:
-        raise InputError(f"{data}: expected a folder per person, two people at least, with two photos or more each")
+        raise InputError(
+            f"{data}: two people at least, with two different photos or more each, are needed to tell how often they "
+            "are told apart; add folders and photos"
+        )
     return people
 
 
-def _new_photos(folder: Path, seen: set[str]) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in PICTURES:
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            if digest not in seen:
-                seen.add(digest)
-                yield path
+def _is_new(photo: Path, seen: set[str]) -> bool:
+    """A photo that cannot be read is kept: whoever reads it says so, and it counts as one without a face."""
+    try:
+        digest = file_digest(photo)
+    except InputError:
+        return True
+    if digest in seen:
+        return False
+    seen.add(digest)
+    return True
 
 
 def stratified_splits(
