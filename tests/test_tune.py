@@ -21,6 +21,7 @@ from conftest import Run
 from manyfaces import build, plans, tune
 from manyfaces.bench import machine
 from manyfaces.build import build_emotion_head, build_engine, nobody, quantised
+from manyfaces.card import InputSpec
 from manyfaces.cli import models
 from manyfaces.engine import Plan
 from manyfaces.errors import OutputError, UsageError, WeightsError
@@ -262,7 +263,12 @@ def test_a_plan_says_nothing_about_weights_that_it_did_not_measure() -> None:
 def built(monkeypatch: pytest.MonkeyPatch, options: Options) -> tuple[list[Runtime], Plan]:
     """The runtimes with which an engine's networks are loaded, and how it spends the processor."""
     used: list[Runtime] = []
-    monkeypatch.setattr(build, "load_network", lambda _content, _spec, runtime: used.append(runtime))
+
+    def loaded(_content: bytes, _spec: InputSpec, runtime: Runtime) -> Network:
+        used.append(runtime)
+        return lambda pixels: {"vector": np.zeros((len(pixels), 4), np.float32)}
+
+    monkeypatch.setattr(build, "load_network", loaded)
     _, plan = build_engine(options, nobody)
     return used, plan
 
