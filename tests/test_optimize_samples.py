@@ -18,6 +18,7 @@ from manyfaces.optimize.samples import (
     Drawn,
     Part,
     Spread,
+    batches_of,
     channels_last,
     halves,
     picture_spec,
@@ -48,6 +49,7 @@ def test_a_part_is_every_so_manieth_row(count: int, every: int, offset: int, mos
     part = Part(numbered(count), every, offset, most)
     assert numbers(part) == list(range(offset, count, every))[:most]
     assert len(part) == len(numbers(part))
+    assert batches_of(part) == len(list(part)) or not len(part)
 
 
 @given(st.integers(1, 200), st.integers(1, 50))

@@ -104,6 +104,14 @@ class Spread:
                 yield {name: column[rows] for name, column in batch.items()}
 
 
+def batches_of(samples: Counted) -> int:
+    """How many batches come; of a part they are as many as those it picks from."""
+    if isinstance(samples, Part):
+        last = samples.offset + samples.every * (len(samples) - 1)
+        return last // BATCH - samples.offset // BATCH + 1
+    return -(-len(samples) // BATCH)
+
+
 def rows_of(batch: Columns) -> int:
     return len(next(iter(batch.values())))
 

@@ -37,7 +37,7 @@ from manyfaces.optimize.model import (
 )
 from manyfaces.optimize.onnx_writer import card_for
 from manyfaces.optimize.runs import computes_in, onnxruntime
-from manyfaces.optimize.samples import BATCH, Data, Part, Spread
+from manyfaces.optimize.samples import Data, Part, Spread, batches_of
 from manyfaces.optimize.writers import writer_of
 from manyfaces.runtime import usable_cores
 
@@ -178,7 +178,7 @@ class _Desk:
     @property
     def truth(self) -> Truth:
         if self._truth is None:
-            with self.watch.stage("asking the original", _batches(len(self.data.judged))) as step:
+            with self.watch.stage("asking the original", batches_of(self.data.judged)) as step:
                 self._truth = ask(self.original.run, self.data.judged, self.data.labels, step)
         return self._truth
 
@@ -233,7 +233,7 @@ class _Desk:
             samples = _Counting(self.data.calibration, step)
             order = Order("static" if learns else quantisation, self.out / STEMS[quantisation], samples)
             form = writer.write(original, order)
-        with self.watch.stage(f"comparing {writer.format} {quantisation}", _batches(len(self.data.judged))) as step:
+        with self.watch.stage(f"comparing {writer.format} {quantisation}", batches_of(self.data.judged)) as step:
             verdict = judge(writer.open(form, usable_cores()), self.truth, step)
         hurt: tuple[Hurt, ...] = ()
         if order.quantisation == "static" and writer.layers(original):
@@ -310,10 +310,6 @@ class _Counting:
         for batch in self.samples:
             yield batch
             self.step()
-
-
-def _batches(rows: int) -> int:
-    return -(-rows // BATCH)
 
 
 def _version(name: str) -> str:
