@@ -258,3 +258,16 @@ def test_what_cannot_be_written_is_said_before_photos_are_read(tmp_path: Path, r
     said = run("evaluate", "identity", "--data", tmp_path, "--plot", tmp_path / "nowhere" / "curves.png")
     assert said.status == 3
     assert "there is no folder" in said.err
+
+
+def test_the_curves_are_never_drawn_over_a_photo(tmp_path: Path, run: Run) -> None:
+    pytest.importorskip("matplotlib")
+    photo = tmp_path / "people" / "Lan" / "1.png"
+    photo.parent.mkdir(parents=True)
+    photo.write_bytes(b"mine")
+    (tmp_path / "notes.txt").write_text("mine")
+    for plot, sentence in ((photo, "among the photos"), (tmp_path / "notes.txt", "ends in .png")):
+        said = run("evaluate", "identity", "--data", tmp_path / "people", "--plot", plot)
+        assert said.status == 2
+        assert sentence in said.err
+        assert plot.read_text() == "mine"

@@ -12,7 +12,7 @@ from rich.table import Column, Table
 
 from manyfaces.cli.figures import refuse_figures, write_figures
 from manyfaces.cli.files import refuse_clashes
-from manyfaces.errors import MissingExtra
+from manyfaces.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,8 +30,22 @@ def refuse(plot: Path | None, json_file: Path | None, data: Path) -> None:
     if plot and find_spec("matplotlib") is None:
         raise MissingExtra("drawing curves", "train")
     refuse_clashes([file for file in (plot, json_file) if file], [data])
+    if plot:
+        _refuse_plot(plot, data)
     if json_file:
         refuse_figures(json_file, {"accuracy"})
+
+
+def _refuse_plot(plot: Path, data: Path) -> None:
+    """A picture is written over; one of the photos never."""
+    from manyfaces.sinks.files import refuse_device, writing
+
+    if plot.suffix.lower() != ".png":
+        raise UsageError(f"{plot}: the curves are a PNG file; give a name that ends in .png")
+    if data.resolve() in plot.resolve().parents:
+        raise UsageError(f"{plot}: it would lie among the photos; write the curves outside {data}")
+    with writing(plot):
+        refuse_device(plot)
 
 
 def show(score: IdentityScore) -> None:

@@ -56,7 +56,10 @@ def _draw_galleries(axes: Axes, points: Sequence[OpenPoint]) -> None:
         axes.plot(shares[ring, 0], shares[ring, 1], "o", markersize=9, fillstyle="none", color=drawn.get_color())
     axes.axvline(0.01, color="grey", linewidth=0.8, linestyle=":")
     axes.set(
-        xscale="log", yscale="log", xlabel="strangers given a name (none: 0.0001)", ylabel="enrolled people missed"
+        xscale="log",
+        yscale="log",
+        xlabel="strangers given a name (none: 0.0001)",
+        ylabel="enrolled people missed (none: 0.0001)",
     )
     axes.set_title("galleries that must also know strangers (ring: stated 1 %)", fontsize="medium")
     axes.grid(alpha=0.3, which="both")
