@@ -213,10 +213,11 @@ def _emotion_line(name: str, one: dict[str, Any]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def people_tables() -> dict[str, Callable[[], str]]:
-    from people_tables import TABLES as tables
+def other_tables() -> dict[str, Callable[[], str]]:
+    from network_tables import TABLES as networks
+    from people_tables import TABLES as people
 
-    return tables
+    return {**people, **networks}
 
 
 TABLES = {
@@ -225,7 +226,7 @@ TABLES = {
     "budget": budget_table,
     "peers": peers_table,
     "emotion": emotion_table,
-    **people_tables(),
+    **other_tables(),
 }
 
 
