@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
+import sqlite3
 import unicodedata
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -298,6 +300,19 @@ def test_a_mistyped_gallery_is_not_an_empty_one(run: Run, gallery: Path) -> None
     for command in ("list", "export", "calibrate"):
         assert run("people", command, "--gallery", "mistyped.db").status == 3
     assert run("people", "calibrate").status == 3
+
+
+def test_photos_that_are_enrolled_by_another_network_are_not_called_done(
+    run: Run, gallery: Path, tmp_path: Path, photo: Path
+) -> None:
+    (tmp_path / "family" / "Eileen Collins").mkdir(parents=True)
+    (tmp_path / "family" / "Eileen Collins" / "1.png").write_bytes(photo.read_bytes())
+    assert "1 duplicate" in run("people", "import", "family", "--gallery", gallery).out
+    with closing(sqlite3.connect(gallery)) as connection, connection:
+        connection.execute("UPDATE face SET model = 'mine-1'")
+    said = run("people", "import", "family", "--gallery", gallery)
+    assert said.status == 3
+    assert "was made with mine-1, not sface" in said.err
 
 
 @pytest.mark.parametrize("day", ["tomorrow", "20300101", "2030-W01-1", "2030-01-01T10:00:00+0200", "2030-13-01"])
