@@ -174,6 +174,7 @@ def _keep(cuts: Mapping[str, Pixels], kept: Path, spec: InputSpec) -> None:
     }
 
     def write(fresh: Path) -> None:
+        fresh.touch(mode=0o600)  # faces are personal data, and their owner's alone
         with fresh.open("wb") as file:
             np.savez(file, **columns)  # type: ignore[arg-type]  # numpy's keyword of its own is no array
 
