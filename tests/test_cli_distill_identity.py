@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 from conftest import Run
 from manyfaces.card import ModelCard
 from manyfaces.types import Pixels
+from manyfaces.weights import load
 
 pytest.importorskip("torch", reason="training needs the extra manyfaces[train]")
 pytest.importorskip("onnxscript", reason="writing ONNX needs the extra manyfaces[train]")
@@ -81,6 +83,7 @@ def test_what_shows_no_face_is_named_and_the_rest_learnt_from(
     [
         (("--recipe", "huge"), 2, "recipe 'huge': there is no such recipe; known are carved, compact"),
         (("--teacher", "emotion.onnx"), 3, "this network does emotion, not identity"),
+        (("--teacher", "grey.onnx"), 3, "grey.onnx: this network sees grey faces; give one that sees colours"),
         (("--teacher", "nothing.onnx"), 3, "nothing.onnx: there is no such model file"),
         (("--data", "nowhere"), 3, "nowhere: there is no such file or folder"),
         (("--data", "empty"), 3, "empty: this folder holds no pictures or videos"),
@@ -96,7 +99,7 @@ def test_what_is_wrong_is_one_sentence(
         Path(name).mkdir()
     Image.fromarray(np.full((80, 80, 3), 90, np.uint8)).save("walls/wall.png")
     Path("one/face.png").write_bytes(photo.read_bytes())
-    _copy_packaged_emotion(Path("emotion.onnx"))
+    _write_other_networks(Path("emotion.onnx"))
     asked = {"--data": labelled_faces, "--out": "out", "--recipe": small} | dict(
         zip(more[::2], more[1::2], strict=False)
     )
@@ -107,12 +110,14 @@ def test_what_is_wrong_is_one_sentence(
     assert "Traceback" not in ran.err
 
 
-def _copy_packaged_emotion(path: Path) -> None:
-    import manyfaces.weights
-
-    weights = manyfaces.weights.load("emotion")
+def _write_other_networks(path: Path) -> None:
+    """One for expressions, and one that says it is for faces, and sees grey ones."""
+    weights = load("emotion")
     path.write_bytes(weights.content)
     weights.card.write(path.with_suffix(".json"))
+    grey = path.with_name("grey.onnx")
+    grey.write_bytes(weights.content)
+    dataclasses.replace(weights.card, task="identity").write(grey.with_suffix(".json"))
 
 
 def test_a_teacher_is_not_written_over(run: Run, labelled_faces: Path, small: Path) -> None:

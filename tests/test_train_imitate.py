@@ -252,6 +252,12 @@ def test_too_few_faces_are_refused_with_their_number(teacher: Embedder, faces: P
         ImitationLesson([np.repeat(faces[:12], 9, axis=0)], recipe(), teacher)
 
 
+def test_a_student_of_another_length_is_refused(teacher: Embedder, faces: Pixels) -> None:
+    longer = dataclasses.replace(NARROW, length=9)
+    with pytest.raises(DataError, match="the teacher's vectors have 8 numbers and the student's 9"):
+        ImitationLesson([faces], recipe(design=longer), teacher)
+
+
 @settings(max_examples=20, deadline=None)
 @given(some.integers(0, 999))
 def test_turning_all_vectors_together_changes_no_relation(seed: int) -> None:

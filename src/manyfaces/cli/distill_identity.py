@@ -12,6 +12,7 @@ import typer
 from manyfaces.cli.any_faces import read_any_faces
 from manyfaces.cli.files import refuse_clashes
 from manyfaces.cli.train import Course, Epochs, Out, Resume, Seed, command_line, make_folder, require_training
+from manyfaces.errors import WeightsError
 from manyfaces.options import Options
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def _checked(teacher: str, out: Path) -> Weights:
     options = Options(identity_model=teacher)
     _head(teacher, threads=0)
     weights = load(options.identity_network)
+    if weights.card.input.depth != 3:
+        raise WeightsError(f"{weights.path}: this network sees grey faces; give one that sees colours")
     refuse_clashes([out / name for name in FILES], [weights.path, weights.path.with_suffix(".json")], "the teacher")
     return weights
 

@@ -62,6 +62,7 @@ class ImitationLesson:
         self._weights = _weights(self._pools, recipe.aims.coloured)
         self._held = [coloured(pool[out][:MOST_ASKED]) for pool, out in zip(pools, sides, strict=True) if out.any()]
         self._said = [teacher.ask(pool) for pool in self._held]
+        _refuse_other_length(self._said[0].shape[1], recipe.design.length)
 
     @property
     def about(self) -> Mapping[str, str]:
@@ -128,6 +129,14 @@ class ImitationLesson:
         }
 
 
+def _refuse_other_length(found: int, wanted: int) -> None:
+    if found != wanted:
+        raise DataError(
+            f"the teacher's vectors have {found} numbers and the student's {wanted}; take a recipe.json whose design "
+            f"has the length {found}"
+        )
+
+
 def _off(vectors: Floats, said: Floats) -> float:
     return float(np.sqrt(np.mean((vectors @ vectors.T - said @ said.T) ** 2)))
 
@@ -184,7 +193,8 @@ def _in_colour(pictures: Tensor) -> Tensor:
 
 def coloured(pool: Pixels) -> Pixels:
     """Pictures in three channels."""
-    return np.broadcast_to(pool, (*pool.shape[:3], 3)).copy()
+    several: Pixels = np.broadcast_to(pool, (*pool.shape[:3], 3)).copy()
+    return several
 
 
 def blended(pixels: Tensor) -> Tensor:
