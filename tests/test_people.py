@@ -315,6 +315,21 @@ def test_photos_that_are_enrolled_by_another_network_are_not_called_done(
     assert "was made with mine-1, not sface" in said.err
 
 
+def test_a_name_commands_no_terminal(run: Run, gallery: Path) -> None:
+    assert run("people", "rename", "Eileen Collins", "a\nb\x1b[31m", "--gallery", gallery).status == 0
+    listed = run("people", "list", "--gallery", gallery).out
+    assert "\x1b" not in listed
+    assert r"a\nb\x1b[31m" in listed
+    assert r"a\nb\x1b[31m" in run("identify", "collins.png", "--gallery", gallery).out
+    assert run("people", "show", "a\nb\x1b[31m", "--gallery", gallery).out.startswith(r"a\nb\x1b[31m: 1 faces")
+
+
+def test_a_refused_rename_offers_nothing_that_it_has_not(run: Run, gallery: Path) -> None:
+    said = run("people", "rename", "Eileen Collins", "grace hopper", "--gallery", gallery)
+    assert "a name that can be told apart" in said.err
+    assert "--force" not in said.err
+
+
 @pytest.mark.parametrize("day", ["tomorrow", "20300101", "2030-W01-1", "2030-01-01T10:00:00+0200", "2030-13-01"])
 def test_a_day_is_written_in_one_way(run: Run, photo: Path, day: str) -> None:
     ran = run("people", "add", "Lan", "collins.png", "--expires", day)

@@ -282,7 +282,7 @@ class Gallery:
 
     def rename(self, old: str, new: str) -> None:
         """A name that reads like somebody else's is refused; another spelling of the person's own is not."""
-        Spellings(person.name for person in self._store.people() if person.name != old).refuse_near(new)
+        Spellings(person.name for person in self._store.people() if person.name != old).refuse_near(new, "")
         self._store.rename(old, new)
 
     def remove(self, name: str) -> int:

@@ -256,15 +256,15 @@ class Spellings:
         self._taken = set(taken)
         self._folded = {folded(name): name for name in self._taken}
 
-    def refuse_near(self, name: str) -> None:
-        """Takes the name, if it is known or unlike all known ones."""
+    def refuse_near(self, name: str, otherwise: str = ", or force it (--force)") -> None:
+        """Takes the name, if it is known or unlike all known ones. `otherwise`: what else the user can do."""
         if name in self._taken:
             return
         near = self._folded.setdefault(folded(name), name)
         if near != name:
             raise EnrolmentRefused(
                 f"the name {name!r} differs from {near!r} only in case, width, blanks or invisible marks; take that "
-                "one, or a name that can be told apart, or force it (--force)"
+                f"one, or a name that can be told apart{otherwise}"
             )
         self._taken.add(name)
 

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from manyfaces.cli import prepare
-from manyfaces.cli.files import expanded, refuse_clashes
+from manyfaces.cli.files import expanded, on_one_line, refuse_clashes
 from manyfaces.cli.options import with_options
 from manyfaces.cli.outcome import Outcome, complain
 from manyfaces.cli.progress import Steps
@@ -134,7 +134,10 @@ def list_people(gallery: GalleryFile = None) -> None:
     everybody = people.people()
     if not everybody:
         complain(f"{people.path}: {NOBODY}; see  manyfaces people add")
-    rows = ((person.name, str(person.faces), person.added[:10], person.consent.text) for person in everybody)
+    rows = (
+        (on_one_line(person.name), str(person.faces), person.added[:10], on_one_line(person.consent.text))
+        for person in everybody
+    )
     if len(everybody) > MOST_IN_TABLE:
         typer.echo("\n".join("  ".join(row).rstrip() for row in rows))
         return
@@ -149,7 +152,7 @@ def show(name: Name, gallery: GalleryFile = None) -> None:
     """What is known of one person."""
     people = _existing(gallery)
     person = people.person(name)
-    typer.echo(f"{person.name}: {person.faces} faces, added {person.added[:10]}, model {person.model}")
+    typer.echo(f"{on_one_line(person.name)}: {person.faces} faces, added {person.added[:10]}, model {person.model}")
     if person.consent.text or person.consent.expires:
         until = f", until {person.consent.expires}" if person.consent.expires else ""
         typer.echo(f"consent: {person.consent.text or 'given'}{until}")
@@ -275,7 +278,7 @@ def identify(
         for face in sorted(result.faces, key=lambda face: face.box):
             place = f"{face.box[0]:.0f}, {face.box[1]:.0f}"
             table.add_row(
-                escape(result.stream), place, escape(face.identity or "unknown"),
+                escape(result.stream), place, escape(on_one_line(face.identity or "unknown")),
                 _figure(face.identity_confidence), _figure(face.similarity),
             )  # fmt: skip
     Console().print(table)

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from manyfaces.cli.figures import refuse_figures, write_figures
-from manyfaces.cli.files import refuse_clashes
+from manyfaces.cli.files import on_one_line, refuse_clashes
 from manyfaces.cli.options import with_options
 from manyfaces.cli.outcome import Outcome, complain
 from manyfaces.cli.progress import Steps
@@ -135,7 +135,9 @@ def _show(album: Album, found: Doubts) -> None:
     for column in ("photos", "left out", "copies", "to look at"):
         table.add_column(column, justify="right")
     for name in rows:
-        table.add_row(escape(name), str(photos[name]), *(str(count[name] or "") for count in (out, copies, doubted)))
+        table.add_row(
+            escape(on_one_line(name)), str(photos[name]), *(str(count[name] or "") for count in (out, copies, doubted))
+        )
     Console().print(table)
     lines = list(_lines(album, found))
     for line in lines[:MOST_LINES]:
