@@ -21,7 +21,7 @@ from PIL import Image
 from manyfaces.api import Gallery
 from manyfaces.build import build_reader
 from manyfaces.enrol import Choice, Enroller, Limits, Spellings, folded, photos_by_person
-from manyfaces.errors import EnrolmentRefused, InputError
+from manyfaces.errors import EnrolmentRefused, InputError, OutputError
 from manyfaces.gallery.store import GalleryStore
 from manyfaces.options import Options
 from manyfaces.prepare import Album, Cache, Making, Photo, Reader, Refused
@@ -302,6 +302,16 @@ def test_old_readings_are_forgotten_and_asking_keeps_them(folder: Path, cache: C
     assert (old.exists(), kept.exists()) == (False, True)
     assert cache.forget() == 6
     assert not list(cache.folder.rglob("*.npz"))
+
+
+def test_what_cannot_be_forgotten_keeps_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "00" / f"{0:064x}.npz").mkdir(parents=True)
+    for folder, name in (("00", f"{1:064x}.npz"), ("ff", f"{'f' * 64}.npz")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / name).write_bytes(b"a face")
+    with pytest.raises(OutputError, match="cannot be removed"):
+        Cache(tmp_path).forget()
+    assert [path for path in tmp_path.rglob("*.npz") if path.is_file()] == []
 
 
 def test_who_is_removed_from_a_gallery_is_forgotten_here_too(

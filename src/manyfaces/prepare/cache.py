@@ -108,6 +108,7 @@ class Cache:
         """Remove what nobody asked for in so many days, or everything; how many readings went."""
         limit = time.time() - older_than_days * DAY
         gone = 0
+        kept: list[str] = []  # said at the end, when all others are gone
         for path in self._files():
             try:
                 if path.stat().st_mtime <= limit:
@@ -116,7 +117,9 @@ class Cache:
             except FileNotFoundError:
                 continue  # somebody else was faster
             except OSError as error:
-                raise OutputError(f"{path}: cannot be removed ({error.strerror}); remove it by hand") from None
+                kept.append(f"{path}: cannot be removed ({error.strerror}); remove it by hand")
+        if kept:
+            raise OutputError(kept[0] if len(kept) == 1 else f"{kept[0]}; so with {len(kept) - 1} more")
         return gone
 
     def forget_photos(self, digests: Iterable[str]) -> int:
