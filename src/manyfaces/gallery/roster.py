@@ -102,11 +102,11 @@ class MappedRoster(Roster):
         return ordered[int((people == GONE).sum()) :]
 
     @cached_property
-    def owners(self) -> Integers:  # type: ignore[override]
+    def owners(self) -> Integers:
         return self.columns.people[self.rows]
 
     @cached_property
-    def embeddings(self) -> Embeddings:  # type: ignore[override]
+    def embeddings(self) -> Embeddings:
         whole = len(self.rows) == len(self.columns) and bool(np.all(np.diff(self.rows) == 1))
         vectors = self.columns.vectors if whole else self.columns.vectors[self.rows]
         return Embeddings(np.asarray(vectors), self.model)

@@ -110,8 +110,7 @@ class People:
     def _take_over(self, roster: Roster) -> None:
         if len(roster) and roster.model != self._model:
             raise GalleryError(
-                f"{self._path}: was made with the model {roster.model}, not {self._model}; enrol everybody "
-                "anew"
+                f"{self._path}: was made with the model {roster.model}, not {self._model}; enrol everybody anew"
             )
         self._naming.matcher = Matcher.of(self._store) if len(roster) else None
         self._people, self._faces = len(roster.names), len(roster)
