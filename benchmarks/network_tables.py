@@ -66,4 +66,41 @@ def _factor(found: dict[tuple[str, str, int], float]) -> str:
 # --- forms -----------------------------------------------------------------------------------------------------------
 
 
-TABLES = {"predict": predict_table}
+def forms_table() -> str:
+    """Every form of the shipped networks, what each costs and keeps, and which was chosen here."""
+    figures = measured("optimize")
+    if figures is None:
+        return ""
+    parts = [_forms_part(name, report) for name, report in figures["networks"].items()]
+    machine, versions = figures["machine"], figures["versions"]
+    return (
+        "\n".join(parts) + f"\nBy `python benchmarks/optimize.py ../shared/data`, on {machine['processor']}, "
+        f"{machine['cores']} cores, Python {versions['python']}, OpenVINO {versions['openvino']}, {figures['date']}, "
+        f"commit {figures['commit']}.\n"
+    )
+
+
+def _forms_part(network: str, report: Row) -> str:
+    rows = [row for row in report["rows"] if not row["failed"]]
+    judged = "right" if report["accuracy"] is not None else "cosine to the float one"
+    whole = next(row["form"]["size"] for row in rows if row["form"]["quantisation"] == "none")
+    lines = "".join(_form_line(row, whole, row["name"] == report["chosen"]) for row in rows)
+    return (
+        f"| {network} | file | 1, 8, 32 items: ms each | items a second, all cores | memory | {judged} |\n"
+        f"|---|--:|--:|--:|--:|--:|\n{lines}\nChosen here: {report['chosen']}; {report['why']}.\n"
+    )
+
+
+def _form_line(row: Row, whole: int, is_chosen: bool) -> str:
+    cost, verdict = row["cost"], row["verdict"]
+    name = f"**{row['name']}**" if is_chosen else row["name"]
+    each = ", ".join(f"{value / int(count):.2f}" for count, value in cost["milliseconds"].items())
+    kept = verdict["accuracy"] if verdict["accuracy"] is not None else verdict["agreement"]
+    size = row["form"]["size"]
+    return (
+        f"| {name} | {size / 1e6:.2f} MB, {size / whole:.0%} | {each} | {cost['throughput']:,.0f} | "
+        f"{cost['memory_mb']:.0f} MB | {kept:.2%} |\n"
+    )
+
+
+TABLES = {"predict": predict_table, "forms": forms_table}

@@ -25,6 +25,7 @@ NOT_HERE = (
     "manyfaces analyze rtsp:",
     "manyfaces train ",
     "runs/mine",
+    "manyfaces bench predict",
 )
 """Lines that need a camera, a network, a training set or minutes; each has tests of its own."""
 
