@@ -54,29 +54,25 @@ def identity(
     require_training()
     from manyfaces.train.identity.student_recipe import find_student
     from manyfaces.train.identity.teach import Teaching, teach
+    from manyfaces.weights import load
 
     recipe = find_student(recipe_name).with_plan(epochs, seed)
     make_folder(out)
-    weights = _checked(teacher, out)
+    head, weights = _head(teacher, threads=0), load(Options(identity_model=teacher).identity_network)
+    _refuse_teacher(weights, out)
     pools = read_any_faces(data, out / KEPT, weights.card.input)
     command = f"distill identity --teacher {weights.card.identifier}"
     made_by = command_line(command, recipe_name, epochs=epochs, seed=seed)
     with Course("distilling") as course:
-        card = teach(pools, out, Teaching(recipe, _embedder(weights), made_by), resume, course.tell)
+        card = teach(pools, out, Teaching(recipe, _embedder(head, weights), made_by), resume, course.tell)
     _tell(out / FILES[0], teacher, card.metrics["held_out_cosine"])
 
 
-def _checked(teacher: str, out: Path) -> Weights:
-    """The teacher's file; refused before anything is read where it is no face network, or would be written over."""
-    from manyfaces.weights import load
-
-    options = Options(identity_model=teacher)
-    _head(teacher, threads=0)
-    weights = load(options.identity_network)
+def _refuse_teacher(weights: Weights, out: Path) -> None:
+    """One that does not see what the student will see, or would be written over."""
     if weights.card.input.depth != 3:
         raise WeightsError(f"{weights.path}: this network sees grey faces; give one that sees colours")
     refuse_clashes([out / name for name in FILES], [weights.path, weights.path.with_suffix(".json")], "the teacher")
-    return weights
 
 
 def _head(model: str, threads: int) -> IdentityHead:
@@ -86,13 +82,12 @@ def _head(model: str, threads: int) -> IdentityHead:
     return build_identity_head(Options(identity_model=model, threads=threads), tuned=UNTUNED)
 
 
-def _embedder(weights: Weights) -> Embedder:
+def _embedder(head: IdentityHead, weights: Weights) -> Embedder:
     import onnx
 
     from manyfaces.runtime import prepared
     from manyfaces.train.identity.imitate import Embedder
 
-    head = _head("default" if weights.card.source else str(weights.path), threads=0)
     plain = prepared(onnx.load_from_string(weights.content), weights.card.input).SerializeToString()
     return Embedder(weights.card, lambda faces: _vectors(head, faces), plain)
 

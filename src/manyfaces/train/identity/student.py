@@ -104,22 +104,12 @@ class Unit(nn.Module):
         super().__init__()
         self.convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
         self.norm = nn.BatchNorm2d(outputs)
-        self.activation = Sloped(outputs)
+        self.activation = nn.PReLU(outputs)
         self.outputs = outputs
 
     def forward(self, maps: Tensor) -> Tensor:
         bent: Tensor = self.activation(self.norm(self.convolution(maps)))
         return bent
-
-
-class Sloped(nn.PReLU):
-    """PReLU, which learns a third faster where its slopes are a product and not an operation of its own."""
-
-    def forward(self, maps: Tensor) -> Tensor:
-        if not self.training:
-            return super().forward(maps)
-        slopes = self.weight.to(maps.dtype).view(-1, 1, 1)
-        return maps * slopes + functional.relu(maps) * (1 - slopes)
 
 
 class Block(nn.Module):
