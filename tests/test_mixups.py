@@ -16,7 +16,7 @@ from manyfaces.errors import OutputError, UsageError
 from manyfaces.evaluate.mixups import CAUSES, Review, measured, review
 from manyfaces.evaluate.mixups_page import GENERATOR, Case, mixups_page
 from manyfaces.prepare import Album, Found, Photo
-from manyfaces.prepare.doubts import Stray
+from manyfaces.prepare.doubts import Stray, Twins
 from manyfaces.types import Detections, Embeddings, Floats, Identities, Pixels, Qualities
 
 MADE = {"data": "family"}
@@ -118,6 +118,19 @@ def test_with_few_photos_more_of_any_kind_are_advised() -> None:
 
 def test_a_photo_in_the_wrong_folder_is_no_reason_to_add_photos(family: Album) -> None:
     assert all(one.wrong == 0 or one.person != "Lan" for one in review(family, 20, 0, nearest, {4, 5}).advice)
+
+
+def test_one_person_under_two_names_needs_no_photos() -> None:
+    same = album([(name, axis(0, 0.01 * n), 0.1, None) for name in ("Lan", "lan 2") for n in range(4)])
+    found = review(same, 8, 0, nearest, (), [Twins("Lan", "lan 2", 0.99)])
+    assert {one.person: one.twins for one in found.advice} == {"Lan": ("lan 2",), "lan 2": ("Lan",)}
+    page = mixups_page(Case(found, {}, MADE))
+    assert "<b>Lan</b> and <b>lan 2</b> look like one person: put their photos together" in page
+    assert "Are Lan and lan 2 one person?" in page
+    assert "<td>photos " not in page
+    plain = mixups_page(Case(review(same, 8, 0, nearest), {}, MADE))
+    assert "<td>photos " in plain
+    assert "one person" not in plain
 
 
 def test_a_folder_without_mistakes_says_so() -> None:

@@ -27,8 +27,9 @@ def write_page(path: Path, data: Path, splits: int, seed: int, options: Options)
     from manyfaces.sinks.files import write_whole
 
     album = prepare(data, options)
-    strays = {stray.place: stray for stray in doubts(album).strays}
-    found = review(album, splits, seed, calibrated_identifier, strays)
+    doubted = doubts(album)
+    strays = {stray.place: stray for stray in doubted.strays}
+    found = review(album, splits, seed, calibrated_identifier, strays, doubted.twins)
     made = {
         "data": data.name,
         "network": album.embeddings.model,

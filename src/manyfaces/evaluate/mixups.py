@@ -22,6 +22,7 @@ import numpy.typing as npt
 from manyfaces.evaluate.identity import stratified_splits
 from manyfaces.evaluate.open_set import CalibratedAt
 from manyfaces.prepare import Album
+from manyfaces.prepare.doubts import Twins
 from manyfaces.types import Floats, Integers, Pixels
 
 RATE = 0.01
@@ -91,13 +92,15 @@ class Mixup:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What would help one person: how many of the questions about them went wrong, and which photos to add."""
+    """What would help one person: how many of the questions about them went wrong, and which photos to add. `twins`:
+    other names that look like the same person, whom no photos would tell apart."""
 
     person: str
     wrong: int
     asked: int
     photos: int
     add: tuple[str, ...]
+    twins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,8 @@ class Weight:
 @dataclass(frozen=True, slots=True, eq=False)
 class Review:
     """All mistakes of a folder, the worst first, and what they have in common. `shares`: of questions about enrolled
-    people those answered with another's name and those with none; of questions about strangers those named."""
+    people those answered with another's name and those with none; of questions about strangers those named. `twins`:
+    names that look like one person's."""
 
     album: Album
     splits: int
@@ -120,6 +124,7 @@ class Review:
     shares: Mapping[Kind, float]
     weights: tuple[Weight, ...]
     advice: tuple[Advice, ...]
+    twins: tuple[Twins, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +139,16 @@ class _Answer:
     right: int
 
 
-def review(album: Album, splits: int, seed: int, make_identifier: CalibratedAt, strays: Collection[int] = ()) -> Review:
-    """`strays`: faces, by their places, that seem to lie in the wrong folder; no photos to add would help them."""
+def review(
+    album: Album,
+    splits: int,
+    seed: int,
+    make_identifier: CalibratedAt,
+    strays: Collection[int] = (),
+    twins: Sequence[Twins] = (),
+) -> Review:
+    """`strays`: faces, by their places, that seem to lie in the wrong folder; `twins`: names that look like one
+    person's. No photos to add would help either."""
     answers = list(_answers(album, splits, seed, make_identifier))
     recognised = np.array(sorted({one.face for one in answers if one.kind is None and not one.is_stranger}), np.int64)
     figures = measured(album)
@@ -148,7 +161,8 @@ def review(album: Album, splits: int, seed: int, make_identifier: CalibratedAt, 
         mixups=mixups,
         shares=_shares(answers),
         weights=_weights(figures, limits, faces, recognised),
-        advice=_advice(album, [one for one in answers if one.face not in strays], mixups),
+        advice=_advice(album, [one for one in answers if one.face not in strays], mixups, twins),
+        twins=tuple(twins),
     )
 
 
@@ -306,17 +320,32 @@ def _weights(
 # --- advice ----------------------------------------------------------------------------------------------------------
 
 
-def _advice(album: Album, answers: Sequence[_Answer], mixups: Sequence[Mixup]) -> tuple[Advice, ...]:
+def _advice(
+    album: Album, answers: Sequence[_Answer], mixups: Sequence[Mixup], twins: Sequence[Twins]
+) -> tuple[Advice, ...]:
     """For everybody who was missed or mistaken, those most often first."""
     people = album.people
     asked = Counter(people[one.face] for one in answers if not one.is_stranger)
     wrong = Counter(people[one.face] for one in answers if not one.is_stranger and one.kind is not None)
     photos = Counter(people)
     advice = (
-        Advice(person, count, asked[person], photos[person], _add(person, people, photos[person], mixups))
+        Advice(
+            person,
+            count,
+            asked[person],
+            photos[person],
+            _add(person, people, photos[person], mixups),
+            tuple(_twins_of(person, twins)),
+        )
         for person, count in wrong.items()
     )
     return tuple(sorted(advice, key=lambda one: (-one.wrong / one.asked, one.person)))
+
+
+def _twins_of(person: str, twins: Sequence[Twins]) -> Iterator[str]:
+    for pair in twins:
+        if person in (pair.first, pair.second):
+            yield pair.second if person == pair.first else pair.first
 
 
 def _add(person: str, people: Sequence[str], photos: int, mixups: Sequence[Mixup]) -> tuple[str, ...]:

@@ -89,10 +89,18 @@ def _advice(advice: Sequence[Advice]) -> str:
     head = "<tr><th scope=col>Person<th scope=col class=number>Wrong<th scope=col class=number>Photos<th scope=col>Add"
     rows = "".join(
         f"<tr><td>{safe(one.person)}<td class=number>{one.wrong} of {one.asked}<td class=number>{one.photos}"
-        f"<td>photos {' and '.join(safe(kind) for kind in one.add)}</tr>"
+        f"<td>{_to_do(one)}</tr>"
         for one in advice
     )
     return f"<section><h2>Photos to add</h2><div class=scroll><table>{head}</tr>{rows}</table></div></section>"
+
+
+def _to_do(one: Advice) -> str:
+    """Of one person under two names either takes the other's faces, however many photos there are."""
+    if one.twins:
+        names = " and ".join(f"<b>{safe(name)}</b>" for name in (one.person, *one.twins))
+        return f"{names} look like one person: put their photos together"
+    return f"photos {' and '.join(safe(kind) for kind in one.add)}"
 
 
 def _weights(weights: Sequence[Weight]) -> str:
@@ -143,7 +151,7 @@ def _card(one: Mixup, case: Case) -> str:
     when = f"in {one.times} of {one.asked} split{'s' * (one.asked > 1)}"
     return (
         f"<article><h3>{title}</h3><div class='faces three'>{''.join(figures)}</div>"
-        f"<p class=votes>{when}{_causes(one)}</p>{_stray(one, case)}</article>"
+        f"<p class=votes>{when}{_causes(one)}</p>{_stray(one, case) or _twins(one, case.review)}</article>"
     )
 
 
@@ -165,6 +173,18 @@ def _stray(one: Mixup, case: Case) -> str:
     return (
         f"<p class='votes verdict'><b>Is {safe(photo.path.name)} in the right folder?</b> It is unlike the other "
         f"photos of {safe(photo.person)} ({stray.own:.2f}){like}.</p>"
+    )
+
+
+def _twins(one: Mixup, review: Review) -> str:
+    people = review.album.people
+    between = {people[one.face], people[one.other]} if one.other >= 0 else set()
+    pair = next((pair for pair in review.twins if {pair.first, pair.second} == between), None)
+    if pair is None:
+        return ""
+    return (
+        f"<p class='votes verdict'><b>Are {safe(pair.first)} and {safe(pair.second)} one person?</b> Their folders "
+        f"look like it ({pair.similarity:.2f}).</p>"
     )
 
 
