@@ -136,7 +136,7 @@ def test_several_faces_are_listed_from_left_to_right(noise: Pixels) -> None:
     sentence = str(caught.value)
     assert "party.jpg: which face? the photo shows 2 faces, left to right: 1 at x 20 to 120, y 30 to 130" in sentence
     assert "2 at x 250 to 350" in sentence
-    assert "--face N" in sentence
+    assert "say which with its number (--face N)" in sentence
     red, blue = (ask(noise, "party.jpg", Choice(face=face)).embeddings.vectors[0] for face in (1, 2))
     assert red[0] > red[2]
     assert blue[2] > blue[0]
@@ -265,6 +265,7 @@ def test_import_refuses_photos_of_several_unless_told(album: Path, tmp_path: Pat
     store = GalleryStore(tmp_path / "people.db")
     first = next(import_folder(album, two, read, store))
     assert (first.status, "which face" in first.reason) == ("refused", True)
+    assert "manyfaces people add NAME PHOTO --face N" in first.reason
     assert next(import_folder(album, two, read, store, Choice(largest=True))).status == "enrolled"
 
 

@@ -144,8 +144,15 @@ def _pick(found: Detections, where: str, choice: Choice, limits: Limits) -> int:
     if len(large) == 1:
         return int(large[0])
     if len(ordered) > 1:
-        raise SeveralFaces(f"{where}: which face? {_counted(found, ordered)}; say which with its number (--face N)")
+        raise SeveralFaces(f"{where}: which face? {_counted(found, ordered)}; {_say_which(choice)}")
     return ordered[0]
+
+
+def _say_which(choice: Choice) -> str:
+    """Where the main face is asked for, a whole folder is read, and no number holds for all of its photos."""
+    if choice.main:
+        return "enrol this photo by itself and say which with its number:  manyfaces people add NAME PHOTO --face N"
+    return "say which with its number (--face N)"
 
 
 def _counted(found: Detections, ordered: Sequence[int]) -> str:
