@@ -19,6 +19,7 @@ from manyfaces.errors import MissingExtra, UsageError, WeightsError
 from manyfaces.optimize import keras_files, keras_reader
 from manyfaces.optimize.keras_reader import read_keras
 from manyfaces.optimize.model import Order, Original
+from manyfaces.optimize.readers import Asked, read
 from manyfaces.optimize.runs import open_reference
 from manyfaces.optimize.samples import Drawn
 
@@ -286,7 +287,7 @@ def test_a_layer_of_ones_own_needs_its_class(keras: Any, tmp_path: Path, monkeyp
         read_keras(path, custom=("mylayers:Halved",))
     with pytest.raises(UsageError, match=r"'mylayers:Nothing': cannot be imported .* MODULE:CLASS"):
         read_keras(path, trust=True, custom=("mylayers:Nothing",))
-    source = read_keras(path, trust=True, custom=("mylayers:Halved",))
+    source = read(Asked(str(path), trust=True, custom=("mylayers:Halved",)))
     np.testing.assert_array_equal(source.run({"x": np.ones((2, 6), np.float32)})["halved"], np.full((2, 6), 0.5))
 
 

@@ -52,6 +52,9 @@ def optimize(
         list[str] | None, typer.Option("--input", help="For module:factory: 1x48x48, or 50:int32; may repeat.")
     ] = None,
     trust: Annotated[bool, typer.Option("--trust", help="Read files that can run code; only your own.")] = False,
+    custom: Annotated[
+        list[str] | None, typer.Option(help="A Keras layer of yours, as module:class; may repeat, and needs --trust.")
+    ] = None,
     mean: Annotated[
         float, typer.Option(help="Of pictures, where the network has no card: (pixel - mean) / scale.")
     ] = 0.0,
@@ -78,7 +81,7 @@ def optimize(
         raise UsageError(f"--by {by}: expected {', '.join(map(str, BATCHES))}")
     wanted = Wanted(formats(to), quantisations(quantize), max_drop, by, seconds, steps, time_again)
     make_folder(out)
-    original = read(Asked(model, weights, tuple(inputs or ()), trust))
+    original = read(Asked(model, weights, tuple(inputs or ()), trust, tuple(custom or ())))
     if told := busy():
         complain(told)
     samples = _samples(original, data, out, (mean, scale), quiet)

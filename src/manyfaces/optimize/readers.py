@@ -26,12 +26,14 @@ KNOWN = "a packaged network (default, sface, yunet), .onnx, .keras, .h5, .pt2, m
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the user names: the network, for a factory its weights and inputs, and whether to trust what runs code."""
+    """What the user names: the network, for a factory its weights and inputs, for Keras the user's own layers as
+    module:class, and whether to trust what runs code."""
 
     model: str
     weights: Path | None = None
     inputs: tuple[str, ...] = ()
     trust: bool = False
+    custom: tuple[str, ...] = ()
 
 
 def read(asked: Asked) -> Original:
@@ -49,25 +51,25 @@ def read(asked: Asked) -> Original:
         return read_factory(name, asked.weights, asked.inputs, trust=asked.trust)
     if not path.is_file():
         raise WeightsError(f"{name}: there is no such network; give {KNOWN}")
-    return _read_file(path, asked.trust)
+    return _read_file(path, asked)
 
 
-def _read_file(path: Path, trust: bool) -> Original:
+def _read_file(path: Path, asked: Asked) -> Original:
     suffix = path.suffix.lower()
     if suffix == ".onnx":
         return read_onnx(path)
     if suffix in KERAS:
         from manyfaces.optimize.keras_reader import read_keras
 
-        return read_keras(path, trust=trust)
+        return read_keras(path, trust=asked.trust, custom=asked.custom)
     if suffix == ".pt2":
         from manyfaces.optimize.torch_reader import read_program
 
-        return read_program(path, trust=trust)
+        return read_program(path, trust=asked.trust)
     if suffix in PICKLES:
         from manyfaces.optimize.torch_reader import read_pickle
 
-        return read_pickle(path, trust=trust)
+        return read_pickle(path, trust=asked.trust)
     raise UsageError(f"{path}: networks of the kind {suffix or 'without a suffix'!r} are unknown; give {KNOWN}")
 
 
