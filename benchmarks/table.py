@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-DOCUMENTS = (HERE.parent / "README.md", *sorted((HERE.parent / "docs").glob("*.md")))
+DOCUMENTS = (
+    HERE.parent / "README.md",
+    *(HERE.parent / "docs" / f"{page}.md" for page in ("emotion", "people", "optimize")),
+)
 sys.path[:0] = [str(HERE), str(HERE / "peers")]
 
 

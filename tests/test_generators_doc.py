@@ -57,7 +57,7 @@ def test_the_table_is_the_measured_one(program: ModuleType) -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     report = json.loads(program.RESULTS.read_text(encoding="utf-8"))
     assert program.written(text, report) == text
-    assert len(text.splitlines()) <= 60  # short, or nobody reads it
+    assert len(text.splitlines()) <= 64  # short, or nobody reads it
 
 
 def test_the_snippets_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
