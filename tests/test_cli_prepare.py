@@ -106,6 +106,28 @@ def test_nothing_that_can_be_read_is_nothing_done(run: Run, tmp_path: Path) -> N
     assert run("people", "prepare", "photos").status == 3
 
 
+def test_what_is_passed_over_is_named_once(run: Run, photos: Path, tmp_path: Path) -> None:
+    said = run("people", "prepare", photos).err
+    assert "passed over" not in said
+    (photos / "Lan" / "2024" / ".thumbs").mkdir(parents=True)
+    (photos / "Minh").mkdir()
+    (photos / "Minh" / "notes.txt").touch()
+    for name in ("loose.jpg", "loose2.PNG", "notes.txt", "Lan/2024/1.jpg", "Lan/2024/.thumbs/1.jpg"):
+        (photos / name).touch()
+    for command in (("prepare", "photos", "--json", "album.json"), ("import", "photos")):
+        ran = run("people", *command)
+        assert ran.status == (0 if command[0] == "prepare" else 1)
+        (line,) = (line for line in ran.err.splitlines() if "passed over" in line)
+        assert "2 photos beside the folders (loose.jpg and others)" in line
+        assert "1 photo in folders below a person's (Lan/2024/1.jpg)" in line
+        assert "1 folder without a photo (Minh)" in line
+    assert json.loads((tmp_path / "album.json").read_text())["passed_over"] == {
+        "beside": ["photos/loose.jpg", "photos/loose2.PNG"],
+        "below": ["photos/Lan/2024/1.jpg"],
+        "empty": ["photos/Minh"],
+    }
+
+
 def refused(ran: Ran, sentence: str) -> None:
     assert ran.status in (2, 3)
     assert sentence in ran.err

@@ -6,6 +6,7 @@ Knows only protocols, so it works with any detector, any identity head and anyth
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -226,6 +227,37 @@ def photos_by_person(folder: Path) -> list[tuple[str, Path]]:
     if not photos:
         raise InputError(f"{folder}: no photos of people here; make a folder per person and put the photos into it")
     return photos
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """What `photos_by_person` leaves aside in silence: photos beside the folders, photos in folders below a person's,
+    and people's folders without any photo."""
+
+    beside: tuple[Path, ...]
+    below: tuple[Path, ...]
+    empty: tuple[Path, ...]
+
+
+def passed_over(folder: Path) -> PassedOver:
+    """Most likely somebody put these here to be read."""
+    entries = _listed_folder(folder)
+    people = [path for path in entries if path.is_dir()]
+    below = {person: tuple(_photos_below(person)) for person in people}
+    return PassedOver(
+        tuple(path for path in entries if path.suffix.lower() in SUFFIXES and path.is_file()),
+        tuple(photo for person in people for photo in below[person]),
+        tuple(person for person in people if not below[person] and not _photos_in(person)),
+    )
+
+
+def _photos_below(person: Path) -> Iterator[Path]:
+    """A folder that cannot be opened is named elsewhere, or holds nothing that anybody could read."""
+    for place, folders, files in os.walk(person):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if Path(place) != person:
+            names = sorted(name for name in files if not name.startswith("."))
+            yield from (Path(place, name) for name in names if Path(name).suffix.lower() in SUFFIXES)
 
 
 def _photos_in(person: Path) -> list[Path]:

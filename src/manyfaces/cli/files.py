@@ -36,8 +36,3 @@ def refuse_clashes(
         for other in kept:
             if place == Path(other).resolve() and not place.is_dir():
                 raise UsageError(f"{output}: this is {role}; write to another file")
-
-
-def on_one_line(name: str) -> str:
-    """A name that others chose, as a screen may show it: an escape character in it would command the terminal."""
-    return name if name.isprintable() else repr(name)[1:-1]

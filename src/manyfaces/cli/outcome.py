@@ -9,9 +9,14 @@ from manyfaces.types import FrameResult
 DONE, SOME_FAILED, WRONG_USAGE, NOTHING_DONE, INTERRUPTED = 0, 1, 2, 3, 130
 
 
+def on_one_line(name: str) -> str:
+    """A name that others chose, as a screen may show it: an escape character in it would command the terminal."""
+    return name if name.isprintable() else repr(name)[1:-1]
+
+
 def complain(sentence: str) -> None:
-    """One sentence to standard error, on one line of its own."""
-    typer.echo(f"manyfaces: {' '.join(sentence.split())}", err=True)
+    """One sentence to standard error, on one line of its own; a path in it commands no terminal."""
+    typer.echo(f"manyfaces: {on_one_line(' '.join(sentence.split()))}", err=True)
 
 
 class Outcome:

@@ -16,9 +16,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from manyfaces.cli import prepare
-from manyfaces.cli.files import expanded, on_one_line, refuse_clashes
+from manyfaces.cli.files import expanded, refuse_clashes
 from manyfaces.cli.options import with_options
-from manyfaces.cli.outcome import Outcome, complain
+from manyfaces.cli.outcome import Outcome, complain, on_one_line
 from manyfaces.cli.progress import Steps
 from manyfaces.errors import GalleryError, ManyfacesError, OutputError
 from manyfaces.options import Options
@@ -110,6 +110,7 @@ def import_folder(
             outcome.failed(str(photo.path), photo.reason)
         else:
             outcome.done()
+    prepare.name_passed_over(folder)
     if not quiet:
         counts = ", ".join(f"{count} {status}" for status, count in became.items())
         typer.echo(f"{counts}; {len(people.people())} people in the gallery")

@@ -13,9 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from manyfaces.cli.figures import refuse_figures, write_figures
-from manyfaces.cli.files import on_one_line, refuse_clashes
+from manyfaces.cli.files import refuse_clashes
 from manyfaces.cli.options import with_options
-from manyfaces.cli.outcome import Outcome, complain
+from manyfaces.cli.outcome import Outcome, complain, on_one_line
 from manyfaces.cli.progress import Steps
 from manyfaces.errors import UsageError
 from manyfaces.options import Options
@@ -23,6 +23,7 @@ from manyfaces.options import Options
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from manyfaces.enrol import PassedOver
     from manyfaces.prepare import Album, Cache
     from manyfaces.prepare.doubts import Doubts
 
@@ -63,6 +64,7 @@ def prepare(
         raise UsageError("name the FOLDER that holds a folder of photos per person")
     _refuse(folder, sheet, json_file)
     album = _read(folder, options, cache, quiet)
+    name_passed_over(folder)
     _report(album, folder, sheet, json_file, quiet)
 
 
@@ -108,12 +110,43 @@ def _report(album: Album, folder: Path, sheet: Path | None, json_file: Path | No
     for _ in album.photos:
         outcome.done()
     if json_file:
-        write_figures(json_file, figures(album, found))
+        write_figures(json_file, {**figures(album, found), "passed_over": _listed(folder)})
     if sheet:
         _draw(album, found, folder, sheet)
     if not quiet:
         _show(album, found)
     raise typer.Exit(outcome.status)
+
+
+def name_passed_over(folder: Path) -> None:
+    """Once, and no failure: nobody has said that these are to be read."""
+    from manyfaces.enrol import passed_over
+
+    if kinds := list(_kinds_passed_over(passed_over(folder), folder)):
+        complain(
+            f"{folder}: passed over {', '.join(kinds)}; only photos right in the folder of a person are read, so put "
+            "them there"
+        )
+
+
+def _kinds_passed_over(passed: PassedOver, folder: Path) -> Iterator[str]:
+    kinds = (
+        (passed.beside, "photo", "photos", "beside the folders"),
+        (passed.below, "photo", "photos", "in folders below a person's"),
+        (passed.empty, "folder", "folders", "without a photo"),
+    )
+    for paths, one, several, where in kinds:
+        if paths:
+            others = " and others" if len(paths) > 1 else ""
+            count = f"1 {one}" if len(paths) == 1 else f"{len(paths)} {several}"
+            yield f"{count} {where} ({paths[0].relative_to(folder)}{others})"
+
+
+def _listed(folder: Path) -> dict[str, list[str]]:
+    from manyfaces.enrol import passed_over
+
+    passed = passed_over(folder)
+    return {name: [str(path) for path in getattr(passed, name)] for name in ("beside", "below", "empty")}
 
 
 def _draw(album: Album, found: Doubts, folder: Path, sheet: Path) -> None:
