@@ -166,6 +166,28 @@ def test_a_consent_is_everybodys_in_a_folder(run: Run, tmp_path: Path, astronaut
     assert run("people", "import", "family", "--expires", "soon").status == 2
 
 
+def test_an_import_says_what_looks_like_somebody_else(
+    run: Run, tmp_path: Path, astronaut: Pixels, hopper: Pixels
+) -> None:
+    lan = tmp_path / "the family" / "Lan"
+    lan.mkdir(parents=True)
+    for number in range(3):
+        Image.fromarray(astronaut[10 * number :]).save(lan / f"{number}.png")
+    assert "manyfaces people prepare" not in run("people", "import", "the family").out
+    Image.fromarray(hopper).save(lan / "3.png")
+    said = run("people", "import", "the family")
+    assert said.status == 0
+    assert "1 photo looks like somebody else's; to see which, type  manyfaces people prepare 'the family'" in said.out
+    (lan.parent / "Minh").mkdir()
+    Image.fromarray(astronaut[40:]).save(lan.parent / "Minh" / "1.png")
+    (lan / "3.png").unlink()
+    assert run("people", "remove", "Lan").status == 0
+    said = run("people", "import", "the family")
+    assert "'Lan' and 'Minh' look like one person; to see which" in said.out
+    assert "somebody else's" not in said.out
+    assert "look" not in run("people", "import", "the family", "--quiet").out
+
+
 def test_a_photo_of_somebody_else_is_refused_with_the_figure(run: Run, photo: Path, other: Path) -> None:
     assert run("people", "add", "Lan", "collins.png").status == 0
     refused = run("people", "add", "Lan", "hopper.png")

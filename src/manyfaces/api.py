@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
@@ -29,6 +29,7 @@ from manyfaces.options import NO_HOME, Options, default_gallery
 from manyfaces.pipeline import Seen, Stages
 from manyfaces.portraits import read_portraits
 from manyfaces.prepare import Album, Cache
+from manyfaces.prepare.doubts import Stray, Twins, unlikely
 from manyfaces.recognizer import Recognizer as FedEngine
 from manyfaces.sources import Patience, camera_number, expand, is_streaming, open_source, read_picture, shown
 from manyfaces.stages import Source
@@ -317,6 +318,17 @@ class Gallery:
         calibration = calibrate(roster, false_accept_rate, rule=choose(roster).rule)
         self._store.save_calibration(calibration, roster.revision)
         return calibration
+
+    def doubtful(self, names: Collection[str]) -> tuple[tuple[Stray, ...], tuple[Twins, ...]]:
+        """Which of these people's enrolled faces seem to be somebody else's, and who of them looks like one with
+        another; told from the vectors, so no photo is read again."""
+        roster = self._store.roster()
+        people = [roster.names[owner] for owner in roster.owners.tolist()]
+        strays, twins = unlikely(roster.embeddings, people, np.arange(len(people)))
+        return (
+            tuple(stray for stray in strays if people[stray.place] in names),
+            tuple(pair for pair in twins if pair.first in names or pair.second in names),
+        )
 
     def falls(self, calibration: Calibration) -> tuple[Fall, ...]:
         """Where strangers and the gallery's own people fall, threshold by threshold, compared as calibrated."""

@@ -14,6 +14,10 @@ def on_one_line(name: str) -> str:
     return name if name.isprintable() else repr(name)[1:-1]
 
 
+def counted(count: int, one: str, several: str) -> str:
+    return f"{count} {one if count == 1 else several}"
+
+
 def complain(sentence: str) -> None:
     """One sentence to standard error, on one line of its own; a path in it commands no terminal."""
     typer.echo(f"manyfaces: {on_one_line(' '.join(sentence.split()))}", err=True)

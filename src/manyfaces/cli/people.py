@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections import Counter
 from functools import partial
 from itertools import chain
@@ -18,7 +19,7 @@ from rich.table import Table
 from manyfaces.cli import prepare
 from manyfaces.cli.files import expanded, refuse_clashes
 from manyfaces.cli.options import with_options
-from manyfaces.cli.outcome import Outcome, complain, on_one_line
+from manyfaces.cli.outcome import Outcome, complain, counted, on_one_line
 from manyfaces.cli.progress import Steps
 from manyfaces.errors import GalleryError, ManyfacesError, OutputError
 from manyfaces.options import Options
@@ -47,6 +48,9 @@ ONE_PICTURE = ("emotion", "identity", "every_face", "emotion_rate", "emotion_mod
 """Options that mean nothing where names are asked for, of pictures."""
 
 NOBODY = "nobody is enrolled here"
+
+MOST_PAIRS = 3
+"""Of people that look like one, named in one line."""
 
 MOST_IN_TABLE = 2000
 """People that are put in a table, which takes nearly a second for a thousand; more are plain lines, one a person."""
@@ -104,17 +108,39 @@ def import_folder(
     agreed = _consent(consent, expires)
     people, outcome = _open(gallery, identity_model), Outcome()
     became: Counter[str] = Counter()
+    names: set[str] = set()
     for photo in _with_progress(people.import_folder(folder, force=force, consent=agreed), quiet):
         became[photo.status] += 1
         if photo.status == "refused":
             outcome.failed(str(photo.path), photo.reason)
         else:
             outcome.done()
+            names.add(photo.name)
     prepare.name_passed_over(folder)
     if not quiet:
         counts = ", ".join(f"{count} {status}" for status, count in became.items())
-        typer.echo(f"{counts}; {len(people.people())} people in the gallery")
+        typer.echo(f"{counts}; {counted(len(people.people()), 'person', 'people')} in the gallery")
+        if doubt := _doubt(people, names):
+            typer.echo(f"{doubt}; to see which, type  {on_one_line(_look_again(folder, identity_model))}")
     raise typer.Exit(outcome.status)
+
+
+def _doubt(people: Gallery, names: set[str]) -> str:
+    """What is enrolled now and may be somebody else's; empty where nothing is."""
+    strays, twins = people.doubtful(names) if names else ((), ())
+    said = []
+    if strays:
+        said.append(f"{counted(len(strays), 'photo looks', 'photos look')} like somebody else's")
+    if twins:
+        pairs = ", ".join(f"{pair.first!r} and {pair.second!r}" for pair in twins[:MOST_PAIRS])
+        more = f" and {counted(len(twins) - MOST_PAIRS, 'pair', 'pairs')} more" if len(twins) > MOST_PAIRS else ""
+        said.append(f"{pairs}{more} look like one person")
+    return "; ".join(said)
+
+
+def _look_again(folder: Path, identity_model: str) -> str:
+    network = [] if identity_model == "default" else ["--identity-model", identity_model]
+    return shlex.join(["manyfaces", "people", "prepare", str(folder), *network])
 
 
 def _with_progress(photos: Iterator[Enrolled], quiet: bool) -> Iterator[Enrolled]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from manyfaces.enrol import folded
 from manyfaces.prepare.album import Album
-from manyfaces.types import Floats, Integers
+from manyfaces.types import Embeddings, Floats, Integers
 
 AT_ONCE = 4_000_000
 """Similarities held in memory at a time."""
@@ -87,16 +87,19 @@ class Doubts:
 def doubts(album: Album, limits: Limits | None = None) -> Doubts:
     """Everything that looks wrong. The limits of another network's vectors are taken from the album itself, where no
     others are given."""
-    likeness = _Likeness(album)
-    chosen = limits or (SFACE if album.embeddings.model.startswith("sface") else likeness.limits())
-    twins = tuple(likeness.twins(chosen.twins))
+    strays, twins = unlikely(album.embeddings, album.people, album.groups, limits)
     everybody = sorted({*album.people, *(out.photo.person for out in album.left_out)})
-    return Doubts(
-        tuple(_copies(album)),
-        tuple(_without_twins(likeness.strays(chosen), twins, album.people)),
-        twins,
-        tuple(near_names(everybody)),
-    )
+    return Doubts(tuple(_copies(album)), strays, twins, tuple(near_names(everybody)))
+
+
+def unlikely(
+    embeddings: Embeddings, people: Sequence[str], groups: Integers, limits: Limits | None = None
+) -> tuple[tuple[Stray, ...], tuple[Twins, ...]]:
+    """What vectors alone tell: faces that seem to be somebody else's, and names that seem to be one person's."""
+    likeness = _Likeness(embeddings.vectors, people, groups)
+    chosen = limits or (SFACE if embeddings.model.startswith("sface") else likeness.limits())
+    twins = tuple(likeness.twins(chosen.twins))
+    return tuple(_without_twins(likeness.strays(chosen), twins, people)), twins
 
 
 def near_names(names: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -131,11 +134,11 @@ def _sameness(album: Album, first: int, second: int) -> Sameness:
 class _Likeness:
     """How like every face is to every person, some faces at a time: a mean of products is a product with a mean."""
 
-    def __init__(self, album: Album) -> None:
-        self._vectors = album.embeddings.vectors
-        self._names, self._owners = np.unique(np.array(album.people, object), return_inverse=True)
-        self._firsts = _firsts(album.groups, self._owners)
-        counted = np.flatnonzero(self._firsts == np.arange(len(album)))
+    def __init__(self, vectors: Floats, people: Sequence[str], groups: Integers) -> None:
+        self._vectors = vectors
+        self._names, self._owners = np.unique(np.array(people, object), return_inverse=True)
+        self._firsts = _firsts(groups, self._owners)
+        counted = np.flatnonzero(self._firsts == np.arange(len(vectors)))
         self._sums = np.zeros((len(self._names), self._vectors.shape[1]), np.float32)
         np.add.at(self._sums, self._owners[counted], self._vectors[counted])
         self._counts = np.bincount(self._owners[counted], minlength=len(self._names)).astype(np.float32)
