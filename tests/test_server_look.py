@@ -201,7 +201,7 @@ def test_past_the_queue_the_answer_is_to_come_back_later(tmp_path: Path) -> None
         refused = one.ask.post("/v1/analyze", files=files(png(1)))
         assert refused.headers["retry-after"] == "1"
         is_problem(refused, 503)
-        assert one.ask.get("/v1/health").json() == {"live": True, "ready": True}
+        assert one.ask.get("/v1/health").json() == {"live": True, "ready": True, "gallery": "read"}
         held.may_answer.set()
         assert len(first.result().json()["results"]) == 2
         assert one.ask.post("/v1/analyze", files=files(png(1))).status_code == 200

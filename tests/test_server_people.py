@@ -233,6 +233,33 @@ def test_a_gallery_that_breaks_changes_nothing_but_what_is_said_of_it(server: Ru
     assert named(server, textured(1, RED)) == ["Lan"]
 
 
+def told(server: Running) -> list[tuple[str, str]]:
+    return [(line["level"], line["standing"]) for line in list(server.log) if line["event"] == "gallery"]
+
+
+def test_a_replaced_gallery_is_told_to_clients_to_monitoring_and_to_the_log(server: Running, tmp_path: Path) -> None:
+    path = tmp_path / "people.db"
+    enrol_directly(path, "Lan", RED)
+    until_named(server, textured(1, RED), ["Lan"])
+    whole = path.read_bytes()
+    enrol_directly(tmp_path / "foreign.db", "Ly", RED, model="another")
+    for content, standing, status in (
+        (b"this is no database, however long one looks at it" * 100, "unreadable", 503),
+        (whole, "read", 200),
+        ((tmp_path / "foreign.db").read_bytes(), "another network", 409),
+    ):
+        (tmp_path / "new.db").write_bytes(content)
+        (tmp_path / "new.db").replace(path)
+        while (health := server.ask.get("/v1/health")).json()["gallery"] != standing:
+            pass
+        assert (health.status_code, health.json()["ready"]) == (200, True)
+        assert server.ask.get("/v1/people").status_code == status
+        while not (lines := told(server)) or lines[-1][1] != standing:
+            pass
+    assert told(server) == [("warning", "unreadable"), ("info", "read"), ("warning", "another network")]
+    assert "Lan" not in str(server.log)
+
+
 def test_a_gallery_that_another_program_writes_is_still_read(
     server: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,10 @@ class Log:
     def event(self, event: str, **figures: Any) -> None:
         self._logger.info(event, extra={"figures": figures})
 
+    def warning(self, event: str, **figures: Any) -> None:
+        """Somebody should look after this, and it is no fault of ours."""
+        self._logger.warning(event, extra={"figures": figures})
+
     def fault(self, where: str, error: BaseException) -> None:
         """A fault of ours: what kind, and the place in our code, which is all that is safe to tell."""
         self._logger.error("fault", extra={"figures": {"where": where, "kind": type(error).__name__, "at": _at(error)}})

@@ -1,7 +1,7 @@
 """The gallery as the server sees it: it may be changed by other programs at any time, and is only ever opened briefly.
 
 Faces are named by the last state that could be read. A gallery that is locked, damaged or gone for a while changes
-nothing but what `problem` says.
+nothing but what `problem` and `standing` say.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -37,6 +37,9 @@ PATIENCE = 5.0
 """Seconds to wait for another program that is writing, before the client is told to try again."""
 
 State = tuple[int, int, int, float | None]
+
+Standing = Literal["read", "unreadable", "another network"]
+"""What is there of the gallery, in words that tell nothing of anybody."""
 
 
 class Naming:
@@ -72,6 +75,7 @@ class People:
         somebody is to call `refresh`."""
         self.every = every
         self.problem = ""
+        self.standing: Standing = "read"
         self._path = path
         self._model = model
         self._naming = naming
@@ -86,13 +90,17 @@ class People:
         try:
             state = self._now()
             if state == self._state:
-                self.problem = ""
+                self.problem, self.standing = "", "read"
                 return False
+            self._refuse_other_network()
             self._take_over(self._store.roster())
-        except GalleryError as error:
-            self.problem = str(error)
+        except Problem as error:
+            self.problem, self.standing = error.detail, "another network"
             return False
-        self._state, self.problem = state, ""
+        except GalleryError as error:
+            self.problem, self.standing = str(error), "unreadable"
+            return False
+        self._state, self.problem, self.standing = state, "", "read"
         return True
 
     def _now(self) -> State:
@@ -107,11 +115,15 @@ class People:
             ) from None
         return file.st_dev, file.st_ino, self._store.revision(), self._store.false_accept_rate()
 
-    def _take_over(self, roster: Roster) -> None:
-        if len(roster) and roster.model != self._model:
-            raise GalleryError(
-                f"{self._path}: was made with the model {roster.model}, not {self._model}; enrol everybody anew"
+    def _refuse_other_network(self) -> None:
+        """Asked before its faces are read, for it is asked again every second; and no trying again helps a client."""
+        model = self._store.model()
+        if model and model != self._model:
+            raise Problem(
+                409, f"{self._path}: was made with the model {model}, not {self._model}; enrol everybody anew"
             )
+
+    def _take_over(self, roster: Roster) -> None:
         self._naming.matcher = Matcher.of(self._store) if len(roster) else None
         self._people, self._faces = len(roster.names), len(roster)
 
@@ -133,6 +145,7 @@ class People:
         }
 
     def everybody(self) -> list[dict[str, Any]]:
+        self._refuse_other_network()
         return [_person(person) for person in self._store.people()]
 
     def one(self, name: str) -> dict[str, Any]:

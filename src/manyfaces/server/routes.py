@@ -230,7 +230,10 @@ def _knowing(router: APIRouter, service: Service, _streams: Streams) -> None:
     people, limits = service.people, service.limits
 
     @router.get(
-        "/v1/people", tags=["people"], response_model=None, responses={200: {"model": shapes.Everybody}, **refusals()}
+        "/v1/people",
+        tags=["people"],
+        response_model=None,
+        responses={200: {"model": shapes.Everybody}, **refusals(409)},
     )
     async def everybody() -> Response:
         """Who is enrolled, and how sure this gallery can be."""
@@ -380,8 +383,10 @@ def _operating(router: APIRouter, service: Service, streams: Streams) -> None:
         responses={200: {"model": shapes.Health}, **refusals(), 503: {"model": shapes.Health}},
     )  # fmt: skip
     async def health() -> Response:
-        """Whether the server runs, and whether it takes work."""
-        return JSONResponse({"live": True, "ready": service.is_ready}, 200 if service.is_ready else 503)
+        """Whether the server runs, whether it takes work, and whether its gallery could be read: a server whose gallery
+        fails still takes work."""
+        said = {"live": True, "ready": service.is_ready, "gallery": service.people.standing}
+        return JSONResponse(said, 200 if service.is_ready else 503)
 
     @router.get(
         "/v1/system", tags=["operate"], response_model=None, responses={200: {"model": shapes.System}, **refusals()}

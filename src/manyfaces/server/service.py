@@ -20,7 +20,7 @@ from manyfaces.server.desk import Answer, Desk, Line
 from manyfaces.server.limits import Limits
 from manyfaces.server.log import Log
 from manyfaces.server.metrics import Metrics, timed
-from manyfaces.server.people import People
+from manyfaces.server.people import People, Standing
 from manyfaces.server.pictures import data_url
 from manyfaces.server.room import Queue, Room
 from manyfaces.server.uploads import Upload
@@ -72,6 +72,7 @@ class Service:
         self.stages = timed(stages, self.metrics)
         self.begun = time.monotonic()
         self.is_ready = False
+        self._gallery_told: Standing = "read"
         self.pictures = Queue(limits.waiting, "pictures")
         self.videos = Queue(limits.videos, "videos")
         self.live = Queue(limits.live, "live clients")
@@ -88,6 +89,7 @@ class Service:
         self._aside = ThreadPoolExecutor(ASIDE, "aside")
         self._desk = Desk(self.stages, self.plan, self._engine_failed)
         await self.do_aside(self.people.refresh)
+        self._tell_of_the_gallery()
         reloading = asyncio.create_task(self._follow_the_gallery())
         self.is_ready = True
         try:
@@ -164,8 +166,16 @@ class Service:
             await asyncio.sleep(self.people.every)
             try:
                 await self.do_aside(self.people.refresh)
+                self._tell_of_the_gallery()
             except Exception as error:  # a fault of ours, and no reason never to look again
                 self.log.fault("gallery", error)
+
+    def _tell_of_the_gallery(self) -> None:
+        """Once per change: faces are named by what was read last, so nothing else would show it."""
+        standing = self.people.standing
+        if standing != self._gallery_told:
+            self._gallery_told = standing
+            (self.log.event if standing == "read" else self.log.warning)("gallery", standing=standing)
 
     def _engine_failed(self, error: BaseException) -> None:
         self.metrics.restarts.inc()

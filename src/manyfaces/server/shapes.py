@@ -3,7 +3,7 @@ tenth; a test holds the two to each other."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -217,10 +217,13 @@ class Ended(Shape):
 
 
 class Health(Shape):
-    model_config = example({"live": True, "ready": True})
+    model_config = example({"live": True, "ready": True, "gallery": "read"})
 
     live: bool
     ready: bool
+    gallery: Literal["read", "unreadable", "another network"] = Field(
+        description="anything but read is for somebody to look after; faces are named by what was read last"
+    )
 
 
 class Model(Shape):
