@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -16,7 +17,7 @@ from manyfaces.build import build_stages
 from manyfaces.cartoon import crowd_frames
 from manyfaces.cli.commands import app
 from manyfaces.errors import InputError
-from manyfaces.evaluate.detection import TrueFaces, VideoTruth
+from manyfaces.evaluate.detection import TrueFaces, VideoTruth, read_video_truth
 from manyfaces.evaluate.voting import Said, VotingScore, named, read_cast, score_voting
 from manyfaces.types import Frame
 from showing import portrait_of, write
@@ -65,6 +66,16 @@ def test_a_truth_that_does_not_say_who_is_who_is_refused(tmp_path: Path, content
     path.write_text(content)
     with pytest.raises(InputError, match="does not say who is who"):
         read_cast(path)
+
+
+def test_the_truth_that_the_page_shows_is_one(tmp_path: Path) -> None:
+    page = Path(__file__).resolve().parent.parent / "docs" / "people.md"
+    shown = re.search(r"\n    (\{.*\n.*\}\n)", page.read_text(encoding="utf-8"))
+    assert shown
+    (tmp_path / "film.truth.json").write_text(shown[1])
+    assert read_cast(tmp_path / "film.truth.json") == {3: "Lan"}
+    truth = read_video_truth(tmp_path / "film.truth.json")
+    assert [faces.ids.tolist() for faces in truth.frames] == [[3], [3], []]
 
 
 # --- drawn people ----------------------------------------------------------------------------------------------------
