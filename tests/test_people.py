@@ -335,6 +335,10 @@ def test_photos_that_are_enrolled_by_another_network_are_not_called_done(
     said = run("people", "import", "family", "--gallery", gallery)
     assert said.status == 3
     assert "was made with mine-1, not sface" in said.err
+    said = run("identify", photo, "--gallery", gallery)
+    assert said.status == 3
+    assert f"{gallery}: was made with mine-1, not sface" in said.err
+    assert said.err.count("\n") == 1
 
 
 def test_a_name_commands_no_terminal(run: Run, gallery: Path) -> None:

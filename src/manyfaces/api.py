@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from manyfaces.build import build_engine, build_enroller, build_reader, build_stages, nobody
+from manyfaces.build import build_engine, build_enroller, build_reader, build_stages, nobody, refuse_other_network
 from manyfaces.engine import Chain, Engine
 from manyfaces.enrol import Choice, Enroller, Outcome, Register, Spellings, file_digest, import_folder, photos_by_person
 from manyfaces.errors import EnrolmentRefused, GalleryError, InputError, ManyfacesError
@@ -34,7 +34,6 @@ from manyfaces.recognizer import Recognizer as FedEngine
 from manyfaces.sources import Patience, camera_number, expand, is_streaming, open_source, read_picture, shown
 from manyfaces.stages import Source
 from manyfaces.types import Embeddings, FrameResult, Pixels, Qualities, Unreadable
-from manyfaces.weights import find
 
 Name = str | PathLike[str]
 
@@ -233,7 +232,7 @@ class Gallery:
         """Enrol everybody of a folder that holds a folder of photos per person; one outcome per photo as it happens.
         The `consent` is everybody's, also of those who were enrolled from it before."""
         self._make_folder()
-        self._refuse_other_network(self._store.model())
+        refuse_other_network(self._store, self._options)
         register: Register = self._store if consent is None else _Consenting(self._store, consent)
         taken = [person.name for person in self._store.people()]
         outcomes = import_folder(Path(folder), self._enroller, read_picture, register, Choice(force=force), taken)
@@ -248,15 +247,6 @@ class Gallery:
             if outcome.status != "refused":
                 written.add(outcome.name)
             yield outcome
-
-    def _refuse_other_network(self, made_with: str | None) -> None:
-        """Said before any photo is read: those that are enrolled already would not be looked at, and nothing said."""
-        model = find(self._options.identity_network)[0].identifier
-        if made_with and made_with != model:
-            raise GalleryError(
-                f"{self.path}: was made with {made_with}, not {model}, and the two do not compare; enrol "
-                "everybody anew, in a gallery of its own (--gallery)"
-            )
 
     def _make_folder(self) -> None:
         """The default gallery lies in a folder that a fresh machine does not have yet."""
@@ -314,7 +304,7 @@ class Gallery:
             raise GalleryError(
                 f"{self.path}: nobody is enrolled yet, so there is nothing to calibrate; add people first"
             )
-        self._refuse_other_network(roster.model)
+        refuse_other_network(self._store, self._options)
         calibration = calibrate(roster, false_accept_rate, rule=choose(roster).rule)
         self._store.save_calibration(calibration, roster.revision)
         return calibration

@@ -18,7 +18,7 @@ from manyfaces.detect.haar import HaarCascade
 from manyfaces.detect.yunet import Wanted, YuNet
 from manyfaces.engine import Plan
 from manyfaces.enrol import Enroller
-from manyfaces.errors import WeightsError
+from manyfaces.errors import GalleryError, WeightsError
 from manyfaces.gallery.calibrate import FALSE_ACCEPT_RATE, calibrate
 from manyfaces.gallery.matcher import Matcher
 from manyfaces.gallery.roster import Roster
@@ -146,7 +146,19 @@ def build_identifier(options: Options) -> Identifier:
     """Names from the gallery. A gallery that was named must be there; the default one may not exist yet."""
     if not options.identity:
         return nobody
-    return Matcher.of(GalleryStore(options.gallery_path, must_exist=options.gallery is not None))
+    store = GalleryStore(options.gallery_path, must_exist=options.gallery is not None)
+    refuse_other_network(store, options)
+    return Matcher.of(store)
+
+
+def refuse_other_network(store: GalleryStore, options: Options) -> None:
+    """Said before any photo is read, with the file: vectors of two networks do not compare."""
+    made_with, model = store.model(), find(options.identity_network)[0].identifier
+    if made_with and made_with != model:
+        raise GalleryError(
+            f"{store.path}: was made with {made_with}, not {model}, and the two do not compare; name that network "
+            "(--identity-model), or enrol everybody anew, in a gallery of its own (--gallery)"
+        )
 
 
 def build_enroller(options: Options) -> Enroller:
