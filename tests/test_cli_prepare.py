@@ -45,7 +45,7 @@ def test_everything_that_is_wrong_is_said_and_written(run: Run, photos: Path, tm
         "'Grace' and 'grace' look like one person",
         "Eileen/2.jpg: nearly the same picture as photos/Eileen/1.png",
         "Eileen/3.png: left out, no face found",
-        "of one photo only",
+        "3 people have one photo only",
         "3 people, 4 faces of 5 photos",
     ):
         assert said in ran.out, said
@@ -145,10 +145,22 @@ def test_what_makes_no_sense_is_refused_before_any_work(run: Run, photos: Path, 
     assert not list((tmp_path / "cache").rglob("*.npz"))
 
 
+def test_a_photos_name_commands_no_terminal(run: Run, photos: Path) -> None:
+    (photos / "Eileen" / "3.png").rename(photos / "Eileen" / "a\x1b[31m.png")
+    (photos / "Grace" / "b\x1b[31m.jpg").touch()
+    ran = run("people", "prepare", photos)
+    assert "\x1b" not in ran.out + ran.err
+    assert r"Eileen/a\x1b[31m.png: left out" in ran.out
+    assert r"Grace/b\x1b[31m.jpg: the file is empty" in ran.err
+
+
 def test_one_person_alone_is_said(run: Run, photos: Path) -> None:
     for name in ("Grace", "grace"):
         (photos / name / "1.png").unlink()
-    assert "'Eileen' is alone" in run("people", "prepare", photos).out
+    alone = run("people", "prepare", photos).out
+    assert "'Eileen' is alone" in alone
+    assert "1 person has one photo only" in alone
+    assert "1 person, 2 faces of 3 photos" in alone
 
 
 def test_a_name_that_reads_like_another_is_refused_and_may_be_forced(run: Run, photo: Path, other: Path) -> None:

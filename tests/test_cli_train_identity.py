@@ -89,7 +89,7 @@ def test_a_network_of_ones_own_is_left_with_its_card_and_recognises_who_is_enrol
     assert "1.000" in known.out  # the very face that is enrolled
     other = run("identify", photos / "Lan" / "neutral.png", "--gallery", "own.db")
     assert other.status == 3
-    assert f"the gallery was made with the model {card.identifier}" in other.err
+    assert f"own.db: was made with {card.identifier}, not sface" in other.err
     assert "Traceback" not in other.err
     calibrated = run("people", "calibrate", "--gallery", "own.db")
     assert calibrated.status == 3

@@ -88,7 +88,7 @@ def test_people_from_the_command_line(run: Run, photo: Path, other: Path) -> Non
     assert run("people", "rename", "Eileen", "Eileen Collins").status == 0
     exported = json.loads(run("people", "export").out)
     assert [person["name"] for person in exported["people"]] == ["Eileen Collins", "Grace"]
-    assert "1 faces removed" in run("people", "remove", "Grace").out
+    assert "1 face removed" in run("people", "remove", "Grace").out
     assert "forgotten: Eileen Collins" in run("people", "purge", "--everything").out
     assert json.loads(run("people", "export").out)["people"] == []
 
@@ -347,7 +347,7 @@ def test_a_name_commands_no_terminal(run: Run, gallery: Path) -> None:
     assert "\x1b" not in listed
     assert r"a\nb\x1b[31m" in listed
     assert r"a\nb\x1b[31m" in run("identify", "collins.png", "--gallery", gallery).out
-    assert run("people", "show", "a\nb\x1b[31m", "--gallery", gallery).out.startswith(r"a\nb\x1b[31m: 1 faces")
+    assert run("people", "show", "a\nb\x1b[31m", "--gallery", gallery).out.startswith(r"a\nb\x1b[31m: 1 face,")
 
 
 def test_a_refused_rename_offers_nothing_that_it_has_not(run: Run, gallery: Path) -> None:

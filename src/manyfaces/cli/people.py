@@ -179,14 +179,15 @@ def show(name: Name, gallery: GalleryFile = None) -> None:
     """What is known of one person."""
     people = _existing(gallery)
     person = people.person(name)
-    typer.echo(f"{on_one_line(person.name)}: {person.faces} faces, added {person.added[:10]}, model {person.model}")
+    faces = counted(person.faces, "face", "faces")
+    typer.echo(f"{on_one_line(person.name)}: {faces}, added {person.added[:10]}, model {person.model}")
     if person.consent.text or person.consent.expires:
         until = f", until {person.consent.expires}" if person.consent.expires else ""
-        typer.echo(f"consent: {person.consent.text or 'given'}{until}")
+        typer.echo(f"consent: {on_one_line(person.consent.text or 'given')}{until}")
     table = _table("photo", "size", "sharpness", "turned", "added")
     for face in people.faces(name):
         figures = (f"{face.size:.0f} px", f"{face.sharpness:.0f}", f"{face.yaw:.0%}", face.added[:10])
-        table.add_row(escape(face.source), *figures)
+        table.add_row(escape(on_one_line(face.source)), *figures)
     Console().print(table)
 
 
@@ -202,7 +203,7 @@ def rename(
 @app.command()
 def remove(name: Name, gallery: GalleryFile = None) -> None:
     """Forget a person, with every trace in the gallery's files."""
-    typer.echo(f"{name}: {_open(gallery).remove(name)} faces removed")
+    typer.echo(f"{name}: {counted(_open(gallery).remove(name), 'face', 'faces')} removed")
 
 
 @app.command()
@@ -233,8 +234,9 @@ def purge(
 ) -> None:
     """Forget whose consent has run out, what is older than so many days, or everybody."""
     purged = _open(gallery).purge(older_than_days=older_than, everything=everything)
-    names = f": {', '.join(purged.people)}" if purged.people else ""
-    typer.echo(f"{purged.faces} faces and {len(purged.people)} people forgotten{names}")
+    names = f": {', '.join(map(on_one_line, purged.people))}" if purged.people else ""
+    faces, gone = counted(purged.faces, "face", "faces"), counted(len(purged.people), "person", "people")
+    typer.echo(f"{faces} and {gone} forgotten{names}")
 
 
 @app.command()
@@ -249,16 +251,17 @@ def calibrate(
     sources = {
         "shipped": "shipped figures, since this gallery is too small to tell",
         "gallery": "this gallery's own faces",
-        "both": "this gallery's own faces and, since they are few, shipped figures",
+        "both": "this gallery's own faces and, where these tell too little, shipped figures",
     }
     typer.echo(
         f"similarity {found.threshold:.3f} and a lead of {found.margin:.3f} for {found.false_accept_rate:.1%} false "
-        f"accepts among {found.people} people with {found.faces} faces; measured on {sources[found.basis]}"
+        f"accepts among {counted(found.people, 'person', 'people')} with {counted(found.faces, 'face', 'faces')}; "
+        f"measured on {sources[found.basis]}"
     )
     typer.echo(f"a face is compared with people by the rule: {found.rule}")
     Console().print(_falls(people.falls(found), found.threshold))
     if found.suspects:
-        pairs = "1 pair" if found.suspects == 1 else f"{found.suspects} pairs"
+        pairs = counted(found.suspects, "pair", "pairs")
         typer.echo(
             f"{pairs} of people may be one person, or a photo is in the wrong place; who and which, says  "
             "manyfaces people prepare FOLDER"
@@ -305,7 +308,7 @@ def identify(
         for face in sorted(result.faces, key=lambda face: face.box):
             place = f"{face.box[0]:.0f}, {face.box[1]:.0f}"
             table.add_row(
-                escape(result.stream), place, escape(on_one_line(face.identity or "unknown")),
+                escape(on_one_line(result.stream)), place, escape(on_one_line(face.identity or "unknown")),
                 _figure(face.identity_confidence), _figure(face.similarity),
             )  # fmt: skip
     Console().print(table)

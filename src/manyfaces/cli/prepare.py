@@ -15,7 +15,7 @@ from rich.table import Table
 from manyfaces.cli.figures import refuse_figures, write_figures
 from manyfaces.cli.files import refuse_clashes
 from manyfaces.cli.options import with_options
-from manyfaces.cli.outcome import Outcome, complain, on_one_line
+from manyfaces.cli.outcome import Outcome, complain, counted, on_one_line
 from manyfaces.cli.progress import Steps
 from manyfaces.errors import UsageError
 from manyfaces.options import Options
@@ -138,8 +138,7 @@ def _kinds_passed_over(passed: PassedOver, folder: Path) -> Iterator[str]:
     for paths, one, several, where in kinds:
         if paths:
             others = " and others" if len(paths) > 1 else ""
-            count = f"1 {one}" if len(paths) == 1 else f"{len(paths)} {several}"
-            yield f"{count} {where} ({paths[0].relative_to(folder)}{others})"
+            yield f"{counted(len(paths), one, several)} {where} ({paths[0].relative_to(folder)}{others})"
 
 
 def _listed(folder: Path) -> dict[str, list[str]]:
@@ -174,10 +173,11 @@ def _show(album: Album, found: Doubts) -> None:
     Console().print(table)
     lines = list(_lines(album, found))
     for line in lines[:MOST_LINES]:
-        typer.echo(line)
+        typer.echo(on_one_line(line))
     if len(lines) > MOST_LINES:
-        typer.echo(f"and {len(lines) - MOST_LINES} lines more, which --json FILE has")
-    typer.echo(f"{len(photos)} people, {len(album)} faces of {sum(photos.values())} photos")
+        typer.echo(f"and {counted(len(lines) - MOST_LINES, 'line', 'lines')} more, which --json FILE has")
+    everybody, faces = counted(len(photos), "person", "people"), counted(len(album), "face", "faces")
+    typer.echo(f"{everybody}, {faces} of {counted(sum(photos.values()), 'photo', 'photos')}")
 
 
 def _counts(album: Album, found: Doubts) -> tuple[Counter[str], Counter[str], Counter[str], Counter[str]]:
@@ -218,7 +218,8 @@ def _too_little(album: Album) -> Iterator[str]:
     single = sorted(name for name, count in own.items() if count == 1)
     if single:
         some = ", ".join(map(repr, single[:5])) + (" and others" if len(single) > 5 else "")
-        yield f"{len(single)} of one photo only, so nothing of theirs can be held back to measure by: {some}"
+        have = counted(len(single), "person has", "people have")
+        yield f"{have} one photo only, so nothing of theirs can be held back to measure by: {some}"
 
 
 # --- in figures ------------------------------------------------------------------------------------------------------

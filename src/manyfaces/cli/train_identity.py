@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from manyfaces.cli.outcome import complain
+from manyfaces.cli.outcome import complain, counted
 from manyfaces.cli.progress import Steps
 from manyfaces.cli.train import Course, Epochs, Out, Resume, Seed, command_line, make_folder, require_training
 from manyfaces.options import Options
@@ -109,8 +109,8 @@ def _as_data(album: Album, folder: Path) -> PeopleData:
     people = people_data(album.crops, album.people, album.groups, str(folder))
     copies = len(people) - len(set(people.groups.tolist()))
     typer.echo(
-        f"{len(people)} faces of {len(people.names)} people, {copies} of them copies, which stay together; "
-        f"{len(album.left_out)} photos left out",
+        f"{len(people)} faces of {counted(len(people.names), 'person', 'people')}, {copies} of them copies, which stay "
+        f"together; {len(album.left_out)} photos left out",
         err=True,
     )
     return people

@@ -70,7 +70,7 @@ def _tiles(review: Review) -> str:
     shares = review.shares
     return tiles(
         [
-            (f"{len(review.album):,}", f"photos of {people:,} people"),
+            (f"{len(review.album):,}", f"photos of {people:,} {'person' if people == 1 else 'people'}"),
             (f"{review.splits}", "splits, of 80 to 20"),
             (_share(shares["another"]), "of questions about enrolled people: another's name"),
             (_share(shares["missed"]), "of them: called unknown"),

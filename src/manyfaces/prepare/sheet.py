@@ -86,7 +86,8 @@ def contact_sheet(album: Album, found: Doubts, title: str) -> Pixels:
     rows = list(_rows(album, found))
     shown = [_fewer_cells(row) for row in _first_marked(rows, MOST_PEOPLE)]
     missing = len(rows) - len(shown)
-    told = f"{len(rows)} people, {len(album)} faces, {len(album.left_out)} photos left out"
+    people = "1 person" if len(rows) == 1 else f"{len(rows)} people"
+    told = f"{people}, {len(album)} faces, {len(album.left_out)} photos left out"
     if missing:
         told += f"; {missing} people more are not shown"
     return _drawn(shown, title, told)
