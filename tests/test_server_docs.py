@@ -29,7 +29,7 @@ LINES = [line for block in blocks("bash") for line in block.splitlines()]
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
-    monkeypatch.setattr("manyfaces.api.find", lambda _name: (type("Card", (), {"identifier": "by-hand"}), None))
+    monkeypatch.setattr("manyfaces.build.find", lambda _name: (type("Card", (), {"identifier": "by-hand"}), None))
     (tmp_path / "lan.jpg").write_bytes(textured(1, RED))
     (tmp_path / "party.jpg").write_bytes(textured(3, RED))
     (tmp_path / "party.mp4").write_bytes(video(6))

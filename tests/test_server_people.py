@@ -165,7 +165,7 @@ def test_renaming_removing_and_who_is_not_there(server: Running) -> None:
 
 
 def test_calibrating(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("manyfaces.api.find", lambda _name: (type("Card", (), {"identifier": MODEL}), None))
+    monkeypatch.setattr("manyfaces.build.find", lambda _name: (type("Card", (), {"identifier": MODEL}), None))
     assert server.ask.post("/v1/people/calibrate").status_code == 409
     add(server, "Lan", textured(1, RED))
     add(server, "Minh", textured(1, GREEN))
