@@ -66,7 +66,10 @@ def strangers_table() -> str:
     )
 
 
-def _between(interval: list[float]) -> str:
+def _between(interval: list[float] | None) -> str:
+    """Nothing of a single split."""
+    if interval is None:
+        return "-"
     return f"{interval[0]:.1%} to {interval[1]:.1%}"
 
 
