@@ -199,3 +199,40 @@ def test_the_documents_first_command_runs(run: Run, tmp_path: Path) -> None:
     np.save(tmp_path / "rows.npy", rows)
     ran = run("optimize", "net.onnx", "--data", "rows.npy", "--out", "small", *QUICK)
     assert ran.status == 0, ran.err
+
+
+def test_the_help_says_what_is_to_be_typed(run: Run) -> None:
+    """A word between two colons would be shown as a small picture."""
+    shown = run("optimize", "--help").out
+    assert shown.count("module:factory") == 3
+    assert not re.search("[\U0001f300-\U0001faff]", shown)
+
+
+def test_data_with_holes_is_refused(run: Run, tmp_path: Path) -> None:
+    onnx.save(pictures(), str(tmp_path / "net.onnx"))
+    rows = np.zeros((6, 3, 12, 12), np.float32)
+    rows[1, 0, 0, 0] = np.nan  # a row to calibrate with
+    np.save(tmp_path / "rows.npy", rows)
+    ran = run("optimize", "net.onnx", "--data", "rows.npy", "--out", "small", "--quantize", "static", *QUICK)
+    assert ran.status == 3
+    assert "the data to calibrate with hold NaN or infinity as 'pixels'" in ran.err
+
+
+def test_a_folder_with_a_report_of_somebody_else_is_left_alone(run: Run, net: Path, tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "report.json").write_text("theirs")
+    ran = run("optimize", net, "--out", "theirs", *QUICK)
+    assert ran.status == 2
+    assert "theirs: holds a report.json that was not made here" in ran.err
+    assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["report.json"]
+
+
+def test_a_single_row_is_said_to_do_for_both_and_another_scale_is_other_data(run: Run, tmp_path: Path) -> None:
+    onnx.save(pictures(), str(tmp_path / "net.onnx"))
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (20, 20), (90, 60, 30)).save(tmp_path / "photos" / "one.png")
+    asked = ("optimize", "net.onnx", "--data", "photos", "--out", "small", "--to", "onnx", "--quantize", "none", *QUICK)
+    ran = run(*asked)
+    assert "judged and calibrated on the only row of photos" in ran.out
+    assert "done before" in run(*asked).err
+    assert "done before" not in run(*asked, "--mean", 127, "--scale", 128).err

@@ -214,3 +214,40 @@ def test_what_is_asked_for_must_be_known() -> None:
             formats(wrong)
     with pytest.raises(UsageError, match="--quantize int3: there is no such one; known are none, weights"):
         quantisations("int3")
+
+
+@pytest.mark.parametrize("quantisation", ["weights", "dynamic", "static"])
+def test_a_tensor_called_like_what_quantisers_add_is_no_stumbling_block(
+    tmp_path: Path, quantisation: Quantisation
+) -> None:
+    """As Keras and others call what scales a batch normalisation."""
+    model = pictures()
+    model.graph.node[2].output[0] = "maps_zero_point"
+    norm = ["maps_zero_point", "more_scale", "more_quantized", "mean", "variance"]
+    model.graph.node.insert(3, helper.make_node("BatchNormalization", norm, ["more"], name="norm"))
+    numbers = {"more_scale": 1.5, "more_quantized": 0.1, "mean": 0.0, "variance": 1.0}
+    model.graph.initializer.extend(numpy_helper.from_array(np.full(64, at, np.float32), x) for x, at in numbers.items())
+    original, data, truth = network(model)
+    writer = OnnxWriter()
+    form = writer.write(original, Order(quantisation, tmp_path / "net", data.calibration))
+    assert judge(writer.open(form, 1), truth).relative < 0.03
+
+
+def test_a_fixed_reshape_of_pytorch_is_freed() -> None:
+    """Its exporter says of each that zeros are meant as zeros."""
+    model = pictures(1)
+    model.graph.node[4].CopyFrom(helper.make_node("Reshape", ["means", "shape"], ["vector"], allowzero=1))
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1, 64]), "shape"))
+    original = original_of(model, "net", "fixed", b"", None)
+    assert original.run({"pixels": np.ones((3, 3, 12, 12), np.float32)})["probabilities"].shape == (3, 5)
+
+
+def test_what_is_no_number_is_said_and_not_judged() -> None:
+    original, data, _ = network(pictures())
+    spoilt = {"pixels": np.full((2, 3, 12, 12), np.nan, np.float32)}
+    with pytest.raises(WeightsError, match="the data hold NaN as 'pixels'"):
+        ask(original.run, [spoilt], data.labels)
+    model = pictures()
+    model.graph.initializer[2].CopyFrom(numpy_helper.from_array(np.full((5, 64), np.nan, np.float32), "c"))
+    with pytest.raises(WeightsError, match="the network itself answers 'probabilities' with NaN"):
+        network(model)

@@ -47,9 +47,9 @@ def optimize(
     ] = None,
     max_drop: Annotated[float, typer.Option(min=0.0, help="Points of accuracy, or agreement, that may be lost.")] = 0.5,
     by: Annotated[int, typer.Option(help="Items of the call whose time decides: 1, 8 or 32.")] = 8,
-    weights: Annotated[Path | None, typer.Option(help="For module:factory: .safetensors or a state dict.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="With module:factory, .safetensors or a state dict.")] = None,
     inputs: Annotated[
-        list[str] | None, typer.Option("--input", help="For module:factory: 1x48x48, or 50:int32; may repeat.")
+        list[str] | None, typer.Option("--input", help="With module:factory, 1x48x48 or 50:int32; may repeat.")
     ] = None,
     trust: Annotated[bool, typer.Option("--trust", help="Read files that can run code; only your own.")] = False,
     custom: Annotated[
@@ -140,7 +140,7 @@ def _faces(original: Original, data: Path, out: Path, spec: object, quiet: bool)
     training, public = faces.split("training"), faces.split("public")
     port = original.inputs[0]
     learnt, judged = (Images(part.images, port, spec) for part in (training, public))
-    digest = file_hash(data) if data.is_file() else f"{data} {len(faces)}"
+    digest = f"{file_hash(data) if data.is_file() else f'{data} {len(faces)}'} {spec}"
     origin = f"PublicTest of {data.name}"
     return Data(origin, Spread(learnt), judged, learnt, digest, public.labels)
 
@@ -158,7 +158,7 @@ def _leave(report: Report, picture: bytes, out: Path) -> None:
 def _show(report: Report, out: Path) -> None:
     from manyfaces.optimize.report import HEAD, cells, failures, layers_said
 
-    console = Console(width=None if Console().is_terminal else 200)
+    console = Console(width=None if Console().is_terminal else 200, emoji=False)  # a layer may be called a:key:0
     table = Table("", *HEAD)
     for row in report.outcome.rows:
         if not row.failed:

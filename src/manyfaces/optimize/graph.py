@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -73,8 +74,9 @@ def _free_reshapes(model: onnx.ModelProto) -> None:
         if node.op_type != "Reshape" or node.input[1] not in tensors or node.input[0] in tensors:
             continue
         shape = numpy_helper.to_array(tensors[node.input[1]]).copy()
-        if shape.size > 1 and shape[0] == 1:
-            shape[0] = 0  # copies the length from what is reshaped
+        if shape.size > 1 and shape[0] == 1 and shape[1:].all():
+            shape[0] = 0  # copies the length from what is reshaped, unless zeros are allowed, as PyTorch writes it
+            _replace(node.attribute, [one for one in node.attribute if one.name != "allowzero"])
             name = f"{node.output[0]}_shape_of_each"
             model.graph.initializer.append(numpy_helper.from_array(shape, name))
             node.input[1] = name
@@ -250,6 +252,37 @@ def named(model: onnx.ModelProto) -> onnx.ModelProto:
             node.name = f"{node.op_type}_{number}"
         met.add(node.name)
     return changed
+
+
+ADDED = ("_scale", "_zero_point", "_quantized", "_quantized_scale", "_quantized_zero_point", "_int8", "_int4")
+"""What quantisers, and `with_small_weights`, append to a tensor's name for what they add."""
+
+
+def with_free_names(model: onnx.ModelProto) -> onnx.ModelProto:
+    """No tensor called as a quantiser would call another's scale: a batch normalisation `bn` often has a `bn_scale`,
+    and two tensors of one name spoil the network."""
+    graph = model.graph
+    doors = {value.name for value in (*graph.input, *graph.output)}
+    inside = {tensor.name for tensor in graph.initializer} | {name for node in graph.node for name in node.output}
+    taken = inside | doors
+    fixed = doors.union(*map(_captured, graph.node))
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    news = {name: _free_name(name, taken) for name in inside - fixed if _as_added(name, taken)}
+    for tensor in changed.graph.initializer:
+        tensor.name = news.get(tensor.name, tensor.name)
+    for node in changed.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [news.get(name, name) for name in names]
+    return changed
+
+
+def _as_added(name: str, taken: Collection[str]) -> bool:
+    return any(name.endswith(end) and name.removesuffix(end) in taken for end in ADDED)
+
+
+def _free_name(name: str, taken: Collection[str]) -> str:
+    return next(f"{name}_{number}" for number in itertools.count(1) if f"{name}_{number}" not in taken)
 
 
 def with_float_layers(quantised: onnx.ModelProto, original: onnx.ModelProto, keep: Collection[str]) -> onnx.ModelProto:

@@ -66,10 +66,19 @@ def ask(run: Run, samples: Samples, labels: Integers, step: Step = silent) -> Tr
     answers = []
     for batch in samples:
         answers.append(dict(run(batch)))
+        _refuse_no_numbers(batch, answers[-1])
         step()
     if not answers:
         raise WeightsError("there are no samples to compare forms on; give a set that has some")
     return Truth(samples, tuple(answers), labels)
+
+
+def _refuse_no_numbers(batch: Columns, answer: Columns) -> None:
+    """Nothing can be nearer to NaN than anything else, and no range can be taken of it."""
+    for columns, said in ((batch, "the data hold NaN as {!r}"), (answer, "the network itself answers {!r} with NaN")):
+        for name, column in columns.items():
+            if np.isnan(column).any():
+                raise WeightsError(f"{said.format(name)}, so no form can be judged by it; mend that first")
 
 
 def judge(run: Run, truth: Truth, step: Step = silent) -> Verdict:

@@ -70,8 +70,8 @@ class OnnxWriter:
 
 
 def plain_graph(model: onnx.ModelProto) -> onnx.ModelProto:
-    """As quantisers want it: named operators, no stale shapes, an opset that has what they write."""
-    named = graph.named(model)
+    """As quantisers want it: named operators, names left to them, no stale shapes, their opset."""
+    named = graph.with_free_names(graph.named(model))
     del named.graph.value_info[:]
     graph.raise_opset(named, OPSET)
     return named

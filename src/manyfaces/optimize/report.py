@@ -33,6 +33,8 @@ class Report:
     @property
     def basis(self) -> str:
         """What the figures rest on."""
+        if self.data.calibration is self.data.judged:
+            return f"judged and calibrated on the only row of {self.data.origin}; more would say more"
         judged = f"judged on {self.outcome.judged:,} rows of {self.data.origin}"
         many = f"{judged}, calibrated on {self.outcome.calibrated:,} others"
         return f"{many}; drawn inputs say only whether forms agree" if self.data.drawn else many

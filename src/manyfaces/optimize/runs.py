@@ -39,12 +39,18 @@ def unsupported(library: str, error: Exception) -> Unsupported:
     return Unsupported(f"{library} cannot take this form ({lines[-1].strip()[:200]}); another one may do")
 
 
+STUMBLES = (
+    *(RuntimeError, ValueError, KeyError, TypeError, NotImplementedError),
+    *(IndexError, AttributeError, AssertionError),
+)
+
+
 @contextmanager
 def lacking(library: str) -> Iterator[None]:
     """What a library raises within is told as an `Unsupported`; libraries raise what their C++ happens to throw."""
     try:
         yield
-    except (RuntimeError, ValueError, KeyError, TypeError, NotImplementedError, IndexError, AttributeError) as error:
+    except STUMBLES as error:
         raise unsupported(library, error) from error
     except Exception as error:
         # ONNX Runtime has a class for every kind of failure, all directly below Exception.

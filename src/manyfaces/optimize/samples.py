@@ -276,7 +276,7 @@ def read_pictures(folder: Path, original: Original, spec: InputSpec) -> Data:
     """`spec` says what becomes of pixels: the card's, or what the user says of a network without one."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
     names = "\n".join(f"{path.relative_to(folder)} {path.stat().st_size}" for path in paths)
-    digest = hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()
+    digest = hashlib.sha256(f"{names}\n{spec}".encode("utf-8", "surrogateescape")).hexdigest()
     return halves(Folder(paths, original.inputs[0], spec), str(folder), fingerprint=digest)
 
 

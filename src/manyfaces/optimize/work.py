@@ -17,7 +17,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from manyfaces.errors import MissingExtra, UsageError, WeightsError
+import numpy as np
+
+from manyfaces.errors import InputError, MissingExtra, UsageError, WeightsError
 from manyfaces.optimize import graph
 from manyfaces.optimize.files import file_hash, write_whole
 from manyfaces.optimize.hurt import MOST_TRIALS, Hurt, hurting, spared
@@ -154,9 +156,12 @@ def _count(samples: Samples) -> int:
 
 
 def _refuse_own_folder(original: Original, out: Path) -> None:
-    """A network is not written over itself."""
-    if not (out / STATE).exists() and (out / "model.onnx").exists():
-        raise UsageError(f"{out}: holds a model.onnx that was not made here ({original.name}?); name another folder")
+    """A network is not written over itself, nor over what somebody else has there."""
+    if (out / STATE).exists():
+        return
+    others = sorted(path.name for kind in ("model.*", "report.*") for path in out.glob(kind))
+    if others:
+        raise UsageError(f"{out}: holds a {others[0]} that was not made here ({original.name}?); name another folder")
 
 
 @dataclass(slots=True)
@@ -308,6 +313,9 @@ class _Counting:
 
     def __iter__(self) -> Iterator[Columns]:
         for batch in self.samples:
+            for name, column in batch.items():
+                if not np.isfinite(column).all():
+                    raise InputError(f"the data to calibrate with hold NaN or infinity as {name!r}; mend them first")
             yield batch
             self.step()
 
