@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
@@ -149,13 +150,13 @@ def test_a_definition_and_its_weights_are_found_by_either(mini: Any, tmp_path: P
 
 def test_a_network_of_text_takes_whole_numbers(keras: Any, tmp_path: Path) -> None:
     source = read_keras(save(textcnn(), tmp_path / "text.keras"))
-    (port,) = source.inputs
+    (port,), (said,) = source.inputs, source.outputs
     assert (port.shape, port.dtype) == ((None, 50), "int32")
     ids = {port.name: np.array([[1] * 50], np.int32)}
-    meant = source.run(ids)
-    assert meant["dense"].shape == (1, 6)
-    np.testing.assert_allclose(open_reference(source.onnx, source.outputs)(ids)["dense"], meant["dense"], atol=CLOSE)
-    np.testing.assert_allclose(litert_answer(source, ids, tmp_path)["dense"], meant["dense"], atol=CLOSE)
+    meant = source.run(ids)[said.name]
+    assert meant.shape == (1, 6)
+    np.testing.assert_allclose(open_reference(source.onnx, source.outputs)(ids)[said.name], meant, atol=CLOSE)
+    np.testing.assert_allclose(litert_answer(source, ids, tmp_path)[said.name], meant, atol=CLOSE)
 
 
 # --- layers ----------------------------------------------------------------------------------------------------------
@@ -289,6 +290,38 @@ def test_a_layer_of_ones_own_needs_its_class(keras: Any, tmp_path: Path, monkeyp
         read_keras(path, trust=True, custom=("mylayers:Nothing",))
     source = read(Asked(str(path), trust=True, custom=("mylayers:Halved",)))
     np.testing.assert_array_equal(source.run({"x": np.ones((2, 6), np.float32)})["halved"], np.full((2, 6), 0.5))
+
+
+READER = """
+import sys
+sys.path[:] = [place for place in sys.path if place]  # as where an installed command runs
+import numpy as np
+from pathlib import Path
+from manyfaces.optimize.keras_reader import read_keras
+source = read_keras(Path("net.keras"), trust=True, custom=("doubled:Doubled",))
+print(source.run({source.inputs[0].name: np.ones((5, 6, 6, 1), np.float32)})[source.outputs[0].name].shape)
+"""
+
+
+def test_a_layer_of_ones_own_is_found_beside_the_command(
+    keras: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a process of its own, where the layer's module is the first to import Keras."""
+    pytest.importorskip("onnxscript", reason="the extra [train] is not installed")
+    (tmp_path / "doubled.py").write_text(
+        "import keras\n\nclass Doubled(keras.layers.Layer):\n    def call(self, value):\n        return value * 2\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    from doubled import Doubled
+
+    with quiet() as layers:
+        network = [keras.Input((6, 6, 1)), layers.Conv2D(2, 3), Doubled(), layers.Flatten(), layers.Dense(3)]
+        path = save(keras.Sequential(network), tmp_path / "net.keras")
+    monkeypatch.delitem(sys.modules, "doubled")
+    with pytest.raises(WeightsError, match="if you trust it, add --trust --custom doubled:Doubled"):
+        read_keras(path)
+    done = subprocess.run([sys.executable, "-c", READER], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == "(5, 3)\n", done.stderr
 
 
 @pytest.mark.parametrize("name", ["net.keras", "net.h5", "net.hdf5"])

@@ -76,6 +76,11 @@ def test_weights_come_from_a_file(nets: str, tmp_path: Path, original: Original)
         read(Asked(f"{nets}:small", tmp_path / "other.pt", ("1x8x8",)))
 
 
+def test_inputs_that_the_network_does_not_take_are_told_in_its_own_words(nets: str) -> None:
+    with pytest.raises(UsageError, match=r"fails on inputs of float32 \(2, 3, 8, 8\) \(.*channels.*--input"):
+        read(Asked(f"{nets}:small", inputs=("3x8x8",)))
+
+
 def test_safetensors_are_read(nets: str, tmp_path: Path, original: Original) -> None:
     safetensors = pytest.importorskip("safetensors.torch", reason="needs the extra manyfaces[optimize]")
     safetensors.save_file(original.source.state_dict(), tmp_path / "w.safetensors")

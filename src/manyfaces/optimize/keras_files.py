@@ -147,7 +147,7 @@ def refuse_code(path: Path, config: Any) -> None:
         if isinstance(module, str) and module.split(".")[0] not in OURS:
             raise WeightsError(
                 f"{path}: uses {part['class_name']} of the module {module}, which would be run here; "
-                f"if you trust it, add --trust and run where {module} can be imported"
+                f"if you trust it, add --trust --custom {module}:{part['class_name'].rpartition('>')[2]}"
             )
 
 

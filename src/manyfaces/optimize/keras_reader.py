@@ -12,9 +12,10 @@ import onnx
 
 from manyfaces.errors import WeightsError
 from manyfaces.optimize import graph
-from manyfaces.optimize.keras_files import Files, custom_objects, find, load, quietly, refuse_code
+from manyfaces.optimize.keras_files import Files, custom_objects, find, library, load, quietly, refuse_code
 from manyfaces.optimize.keras_layers import Unknown, network_inputs, network_outputs, written
-from manyfaces.optimize.model import Columns, Original, Port, Run
+from manyfaces.optimize.model import Columns, Original, Port, Run, Unsupported
+from manyfaces.optimize.readers import importable_from_here
 from manyfaces.optimize.runs import open_reference
 from manyfaces.optimize.samples import Drawn
 
@@ -23,6 +24,7 @@ NEAR = 1e-4
 
 ROWS = 3
 OPSET = 18
+EXPORT = "export it yourself with model.export(..., format='onnx') and give that file"
 
 
 def read_keras(path: Path, /, *, trust: bool = False, custom: Sequence[str] = ()) -> Original:
@@ -36,7 +38,9 @@ def read_keras(path: Path, /, *, trust: bool = False, custom: Sequence[str] = ()
         refuse_code(path, files.config)
     if custom and not trust:
         raise WeightsError(f"{path}: classes of your own are code that runs here; add --trust if you mean it")
-    network = load(path, files, custom_objects(custom), trust)
+    library()  # before a module of the user's own imports Keras, which would then be on TensorFlow
+    with importable_from_here():  # only what is trusted is imported
+        network = load(path, files, custom_objects(custom), trust)
     if not getattr(network, "inputs", None):
         raise WeightsError(f"{path}: is a network without fixed inputs; build it as a functional or sequential model")
     return _original(path, files, network)
@@ -74,18 +78,18 @@ def _onnx_of(path: Path, network: Any, run: Run) -> onnx.ModelProto:
                 model = graph.with_shapes(make(network))
         except Unknown:
             continue
-        if _agrees(model, run):
+        if _agrees(path, model, run):
             return model
-    raise WeightsError(
-        f"{path}: ONNX gives other answers than Keras for it, alone or for several rows; "
-        "export it yourself with model.export(..., format='onnx') and give that file"
-    )
+    raise WeightsError(f"{path}: ONNX gives other answers than Keras for it, alone or for several rows; {EXPORT}")
 
 
-def _agrees(model: onnx.ModelProto, run: Run) -> bool:
+def _agrees(path: Path, model: onnx.ModelProto, run: Run) -> bool:
     inputs, outputs = graph.ports(model)
-    said = open_reference(model.SerializeToString(), outputs)
-    return all(_agree(said, run, given) for given in _drawn(inputs, model))
+    try:
+        said = open_reference(model.SerializeToString(), outputs)
+        return all(_agree(said, run, given) for given in _drawn(inputs, model))
+    except Unsupported as error:
+        raise WeightsError(f"{path}: does not run in ONNX ({error}); {EXPORT}") from None
 
 
 def _drawn(inputs: tuple[Port, ...], model: onnx.ModelProto) -> list[Columns]:

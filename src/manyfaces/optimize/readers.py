@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -71,6 +74,17 @@ def _read_file(path: Path, asked: Asked) -> Original:
 
         return read_pickle(path, trust=asked.trust)
     raise UsageError(f"{path}: networks of the kind {suffix or 'without a suffix'!r} are unknown; give {KNOWN}")
+
+
+@contextmanager
+def importable_from_here() -> Iterator[None]:
+    """Modules beside which a command is run, as `python` itself finds them and an installed command does not."""
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
 
 
 # --- ONNX ------------------------------------------------------------------------------------------------------------

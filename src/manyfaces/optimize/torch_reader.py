@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import pickle
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -19,7 +18,7 @@ from manyfaces.errors import MissingExtra, UsageError, WeightsError
 from manyfaces.optimize import graph
 from manyfaces.optimize.files import file_hash
 from manyfaces.optimize.model import Columns, Original, Port
-from manyfaces.optimize.readers import original_of, read_onnx
+from manyfaces.optimize.readers import importable_from_here, original_of, read_onnx
 
 try:
     import torch
@@ -82,21 +81,21 @@ def read_factory(name: str, weights: Path | None, inputs: Sequence[str], *, trus
     else:
         for tensor in module.state_dict().values():
             digest.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).tobytes())
-    model = onnx_of(module.eval(), _examples(inputs, name), name)
+    examples = _examples(inputs, name)
+    _refuse_other_inputs(module.eval(), examples, name)
+    model = onnx_of(module, examples, name)
     return _with_module(model, name.rpartition(":")[2], "PyTorch module", digest.hexdigest(), module)
 
 
 def _built(name: str) -> nn.Module:
     place, _, factory = name.partition(":")
-    sys.path.insert(0, str(Path.cwd()))
     try:
-        made = getattr(importlib.import_module(place), factory)()
+        with importable_from_here():
+            made = getattr(importlib.import_module(place), factory)()
     except Exception as error:  # it is the user's own code that is run here
         raise UsageError(
             f"{name}: cannot be built ({_first_line(error)}); name MODULE:FUNCTION from this folder"
         ) from error
-    finally:
-        sys.path.remove(str(Path.cwd()))
     if not isinstance(made, nn.Module):
         raise UsageError(f"{name}: made a {type(made).__name__}, not a torch module; return the network")
     return made
@@ -154,6 +153,18 @@ def _examples(inputs: Sequence[str], name: str) -> tuple[Tensor, ...]:
             f"{name}: say what goes in, without the batch: --input 1x48x48, or --input 50:int32 for whole numbers"
         )
     return tuple(_example(one) for one in inputs)
+
+
+def _refuse_other_inputs(module: nn.Module, examples: tuple[Tensor, ...], name: str) -> None:
+    """Said here in the network's own words: the exporter would wrap them in many others."""
+    try:
+        with torch.no_grad():
+            module(*examples)
+    except Exception as error:  # it is the user's own code that is run here
+        shapes = ", ".join(f"{one.dtype} {tuple(one.shape)}".removeprefix("torch.") for one in examples)
+        raise UsageError(
+            f"{name}: fails on inputs of {shapes} ({_first_line(error)}); say with --input what it takes"
+        ) from error
 
 
 def _example(described: str) -> Tensor:
