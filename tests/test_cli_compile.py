@@ -191,3 +191,11 @@ def test_ctrl_c_while_the_compiler_works_leaves_nothing_and_nobody(tmp_path: Pat
     assert done.returncode == 130, done.stderr
     assert list(places.iterdir()) == []
     assert {path.name for path in tmp_path.iterdir()} == {"good.py", "compiler", "places"}
+
+
+def test_results_that_differ_by_file_are_explained(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "place.py").write_text("def place():\n    return __file__\n")
+    ran = run("compile", "place.py", "--bench", "place()")
+    assert ran.status == 3
+    assert "the results differ" in ran.err
+    assert "place.py: line 2 uses __file__" in ran.err

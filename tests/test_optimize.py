@@ -236,3 +236,20 @@ def test_a_single_row_is_said_to_do_for_both_and_another_scale_is_other_data(run
     assert "judged and calibrated on the only row of photos" in ran.out
     assert "done before" in run(*asked).err
     assert "done before" not in run(*asked, "--mean", 127, "--scale", 128).err
+
+
+def test_whoever_breaks_off_is_told_that_it_goes_on(
+    run: Run, net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    asked = ("optimize", net, "--out", "small", "--to", "onnx", *QUICK)
+    assert run(*asked, "--quantize", "none").status == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("manyfaces.optimize.work.measured_alone", broken_off)
+        ran = run(*asked, "--quantize", "weights")
+    assert ran.status == 130
+    assert "broken off; the same command goes on" in ran.err
+    again = run(*asked, "--quantize", "weights")
+    assert (again.status, again.err.count("done before")) == (0, 1)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from conftest import Run
@@ -190,3 +191,20 @@ def test_what_was_learnt_is_not_learnt_again(run: Run, nets: str, tmp_path: Path
     assert again.status == 0, again.err
     assert kept.stat().st_mtime_ns == written
     assert "onnx qat" in again.out
+
+
+def test_litert_is_compared_with_what_was_learnt(run: Run, nets: str, tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_quantizer", reason="needs the extra manyfaces[litert]")
+    small = tmp_path / "small"
+    asked = ("optimize", f"{nets}:small", "--input", "1x8x8", "--out", "small", "--to", "litert", "--steps", 1)
+    run(*asked, "--quantize", "qat", "--seconds", 0, "--max-drop", 100)
+    (kept,) = small.glob("learnt-*.onnx")
+    model = onnx.load(str(kept))
+    for tensor in model.graph.initializer:  # as if it had learnt for long
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(2 * onnx.numpy_helper.to_array(tensor), tensor.name))
+    onnx.save(model, str(kept))
+    (small / "model.qat.tflite").unlink()
+    ran = run(*asked, "--quantize", "qat", "--seconds", 0, "--max-drop", 100)
+    assert "litert qat" in ran.out, ran.err
+    assert (small / "model.qat.tflite").is_file()

@@ -147,11 +147,11 @@ def _make(modules: Sequence[Module], wish: Wish, workplace: Path, outcome: Outco
     if not built or (wish.needs_all and len(built) < len(modules)):
         complain(NOTHING)
         raise typer.Exit(NOTHING_DONE)
+    _say_remarks(modules)  # before the comparison, since they may say why results differ
     comparison = _compare(built, wish, workplace)
     places = [_pack(built, wish.wheel, workplace)] if wish.wheel else [_put_in_place(one) for one in built]
     if wish.json_file:
         _write(wish.json_file, _figures(built, places, comparison))
-    _say_remarks(modules)
     if not wish.wheel:
         _say_the_way_back(built)
 

@@ -86,7 +86,11 @@ def optimize(
         complain(told)
     samples = _samples(original, data, out, (mean, scale), quiet)
     made = circumstances(shlex.join(["manyfaces", *sys.argv[1:]]))
-    outcome = optimise(original, samples, wanted, out, _Shown(quiet))
+    try:
+        outcome = optimise(original, samples, wanted, out, _Shown(quiet))
+    except KeyboardInterrupt:
+        complain("broken off; the same command goes on after the last form that was done")
+        raise
     report = Report(original, samples, wanted, outcome, made)
     _leave(report, plot(report), out)
     if not quiet:

@@ -38,7 +38,7 @@ from manyfaces.optimize.model import (
     Writer,
 )
 from manyfaces.optimize.onnx_writer import card_for
-from manyfaces.optimize.runs import computes_in, onnxruntime
+from manyfaces.optimize.runs import computes_in, onnxruntime, open_reference
 from manyfaces.optimize.samples import Data, Part, Spread, batches_of
 from manyfaces.optimize.writers import writer_of
 from manyfaces.runtime import usable_cores
@@ -258,7 +258,9 @@ class _Desk:
         """Once for all formats, and kept for the next run, since it takes longer than all else."""
         if self._learnt is None:
             path = self.out / f"learnt-{self._key('onnx', 'qat')}.onnx"
-            self._learnt = self._learnt_before(path) or self._learn(path)
+            made = self._learnt_before(path) or self._learn(path)
+            # Its answers are others than before, and a writer compares its file with them.
+            self._learnt = replace(made, run=open_reference(made.onnx, made.outputs))
         return self._learnt
 
     def _learnt_before(self, path: Path) -> Original | None:
