@@ -55,6 +55,7 @@ def test_every_form_and_the_report_are_there_and_are_not_made_twice(run: Run, ne
         assert min(row["cost"]["throughput"], row["cost"]["memory_mb"], row["form"]["size"]) > 0
         assert row["verdict"]["accuracy"] is not None
     assert figures["chosen"] in rows
+    assert {"python", "onnxruntime", "openvino"} <= figures["versions"].keys()
     assert figures["chosen"] in ran.out
     page = (out / "report.html").read_text()
     assert "onnx static" in page

@@ -74,7 +74,7 @@ def optimize(
     from manyfaces.optimize.plot import plot  # now, so that what is not installed is said before the work
     from manyfaces.optimize.readers import Asked, read
     from manyfaces.optimize.report import Report
-    from manyfaces.optimize.work import Wanted, optimise
+    from manyfaces.optimize.work import Wanted, optimise, versions
     from manyfaces.optimize.writers import formats, quantisations
 
     if by not in BATCHES:
@@ -86,6 +86,7 @@ def optimize(
         complain(told)
     samples = _samples(original, data, out, (mean, scale), quiet)
     made = circumstances(shlex.join(["manyfaces", *sys.argv[1:]]))
+    made["versions"] |= versions()
     try:
         outcome = optimise(original, samples, wanted, out, _Shown(quiet))
     except KeyboardInterrupt:

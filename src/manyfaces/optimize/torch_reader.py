@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import pickle
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -128,7 +129,9 @@ def _safe_tensors(path: Path) -> Any:
 
 def _loaded(path: Path, *, trust: bool) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=not trust)
+        with warnings.catch_warnings():  # it warns of files that it then refuses, and asks for a report to its makers
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=not trust)
     except pickle.UnpicklingError:
         raise WeightsError(
             f"{path}: is a pickle that would run code when it is read; give .safetensors or a state dict, "

@@ -322,6 +322,11 @@ class _Counting:
             self.step()
 
 
+def versions() -> dict[str, str]:
+    """Of the libraries that make and run forms, as far as they are installed."""
+    return {name: version for name in LIBRARIES if (version := _version(name))}
+
+
 def _version(name: str) -> str:
     try:
         return metadata.version(name)
