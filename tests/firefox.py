@@ -40,8 +40,8 @@ class Firefox:
 
     connection: ClientConnection
     tab: str = ""
-    errors: list[str] = field(default_factory=list)
-    """What the browser's console complained of."""
+    errors: list[tuple[float, str]] = field(default_factory=list)
+    """When, in milliseconds, and of what the browser's console complained."""
     _asked: int = 0
 
     def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
@@ -51,10 +51,14 @@ class Firefox:
         while True:
             said = json.loads(self.connection.recv(timeout=PATIENCE / 1000))
             if said.get("method") == "log.entryAdded" and said["params"]["level"] == "error":
-                self.errors.append(said["params"]["text"])
+                self.errors.append((said["params"]["timestamp"], said["params"]["text"]))
             if said.get("id") == self._asked:
                 assert said["type"] == "success", said
                 return dict(said["result"])
+
+    def complaints(self, since: float) -> list[str]:
+        """What came since then: of a page that is left, a connection may complain later than it was broken."""
+        return [text for moment, text in self.errors if moment >= since]
 
     def begin(self) -> None:
         self.ask("session.new", capabilities={})

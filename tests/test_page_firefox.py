@@ -51,11 +51,11 @@ def server(files: Files) -> Iterator[str]:
 @pytest.fixture
 def page(browser: Firefox, server: str) -> Iterator[Firefox]:
     browser.open("about:blank")
-    browser.errors.clear()
+    begun = browser.run("Date.now()")
     browser.open(server)
     browser.until("document.documentElement.dataset.ready !== undefined")
     yield browser
-    assert browser.errors == []
+    assert browser.complaints(begun) == []
 
 
 def go_to(page: Firefox, tab: str) -> None:
